@@ -1,0 +1,34 @@
+package store
+
+import "time"
+
+// AuditEvent is one row of the audit log.
+type AuditEvent struct {
+	ID      string
+	At      time.Time
+	Type    string
+	Subject string
+	Client  string
+	Grant   string
+	Actor   string
+	Address string
+	Request string // request id
+	Data    string // JSON object
+}
+
+// AppendAudit adds an event at the transaction's time.
+func (tx *Tx) AppendAudit(e AuditEvent) error {
+	_, err := tx.change(`INSERT INTO audit (id, at, type, subject, client, grant_, actor, address, request, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.ID, millis(tx.now), e.Type, e.Subject, e.Client, e.Grant, e.Actor, e.Address, e.Request, e.Data)
+	return err
+}
+
+// AuditEvents reads up to limit events since a time, oldest first.
+func (r Reader) AuditEvents(since time.Time, limit int) ([]AuditEvent, error) {
+	return list(r, func(row scanner) (e AuditEvent, err error) {
+		var at int64
+		err = row.Scan(&e.ID, &at, &e.Type, &e.Subject, &e.Client, &e.Grant, &e.Actor, &e.Address, &e.Request, &e.Data)
+		e.At = fromMillis(at)
+		return e, err
+	}, `SELECT id, at, type, subject, client, grant_, actor, address, request, data FROM audit WHERE at >= ? ORDER BY at, id LIMIT ?`, millis(since), limit)
+}

@@ -1,0 +1,76 @@
+package store
+
+import (
+	"sync"
+	"time"
+)
+
+// Outages remembers the recent times in which the issuer could not answer: the
+// database refused writes, or the process was down. Time in an outage is not
+// held against a client that comes back late.
+type Outages struct {
+	mu   sync.Mutex
+	past []span
+	open time.Time
+}
+
+type span struct{ from, to time.Time }
+
+const outagesKept = 16
+
+func (o *Outages) begin(now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.open.IsZero() {
+		o.open = now
+	}
+}
+
+func (o *Outages) end(now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.open.IsZero() {
+		o.add(span{o.open, now})
+		o.open = time.Time{}
+	}
+}
+
+// Add records that nothing was answered from one time to another.
+func (o *Outages) Add(from, to time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if to.After(from) {
+		o.add(span{from, to})
+	}
+}
+
+func (o *Outages) add(s span) {
+	if len(o.past) == outagesKept {
+		o.past = o.past[1:]
+	}
+	o.past = append(o.past, s)
+}
+
+// Served is the time between from and to, outages left out.
+func (o *Outages) Served(from, to time.Time) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	d := to.Sub(from)
+	for _, s := range o.past {
+		d -= overlap(s, from, to)
+	}
+	if !o.open.IsZero() {
+		d -= overlap(span{o.open, to}, from, to)
+	}
+	return max(d, 0)
+}
+
+func overlap(s span, from, to time.Time) time.Duration {
+	if s.from.Before(from) {
+		s.from = from
+	}
+	if s.to.After(to) {
+		s.to = to
+	}
+	return max(s.to.Sub(s.from), 0)
+}
