@@ -14,7 +14,17 @@ type Duration time.Duration
 // Std is the duration as the standard library's type.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
-func (d Duration) String() string { return time.Duration(d).String() }
+// String writes the duration without zero minutes and seconds: "720h", "1h30m".
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if rest, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = rest + "m"
+	}
+	if rest, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = rest + "h"
+	}
+	return s
+}
 
 // MarshalText writes the duration as String does.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
@@ -33,8 +43,8 @@ func ParseDuration(s string) (Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		var n int
 		n, err = strconv.Atoi(days)
-		if n > 36500 {
-			return 0, fmt.Errorf("%q is more than a hundred years", s)
+		if n < 0 || n > 36500 {
+			return 0, fmt.Errorf("%q is not between 0 and 36500 days", s)
 		}
 		v = time.Duration(n) * 24 * time.Hour
 	}

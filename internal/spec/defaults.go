@@ -1,0 +1,68 @@
+package spec
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// What an absent setting means.
+const (
+	DefaultIdle              = Duration(720 * time.Hour)
+	DefaultAbsolute          = Duration(2160 * time.Hour)
+	DefaultGraceConfidential = Duration(10 * time.Second)
+	DefaultGracePublic       = Duration(30 * time.Second)
+	DefaultIDTokenAlg        = oauth.RS256
+	DefaultLifetime          = Duration(5 * time.Minute)
+	DefaultAccessTokenAlg    = oauth.ES256
+	DefaultFormat            = FormatJWT
+)
+
+// WithDefaults is a copy of c, sharing nothing with it, in which every absent
+// setting has its default. An empty list that is not nil stays empty.
+func (c Client) WithDefaults() Client {
+	c.RedirectURIs = slices.Clone(c.RedirectURIs)
+	c.PostLogoutRedirectURIs = slices.Clone(c.PostLogoutRedirectURIs)
+	c.GrantTypes = slices.Clone(c.GrantTypes)
+	c.Scopes = slices.Clone(c.Scopes)
+	c.Resources = slices.Clone(c.Resources)
+	if c.Scopes == nil && c.MayUse(oauth.AuthorizationCode) {
+		c.Scopes = []string{oauth.ScopeOpenID}
+	}
+	if c.RequirePKCE != nil {
+		c.RequirePKCE = new(*c.RequirePKCE)
+	}
+	c.IDTokenAlg = cmp.Or(c.IDTokenAlg, DefaultIDTokenAlg)
+
+	r := &c.RefreshToken
+	if r.Absolute == 0 {
+		r.Absolute = max(DefaultAbsolute, r.Idle)
+	}
+	if r.Idle == 0 {
+		r.Idle = min(DefaultIdle, r.Absolute)
+	}
+	r.Rotate = cmp.Or(r.Rotate, RotateAlways)
+	grace := DefaultGracePublic
+	if c.Confidential() {
+		grace = DefaultGraceConfidential
+	}
+	if r.Grace != nil {
+		grace = *r.Grace
+	}
+	r.Grace = &grace
+	return c
+}
+
+// WithDefaults is a copy of r, sharing nothing with it, in which every absent
+// setting has its default.
+func (r Resource) WithDefaults() Resource {
+	r.Name = cmp.Or(r.Name, r.ID)
+	r.Scopes = slices.Clone(r.Scopes)
+	t := &r.AccessToken
+	t.Format = cmp.Or(t.Format, DefaultFormat)
+	t.Lifetime = cmp.Or(t.Lifetime, DefaultLifetime)
+	t.Alg = cmp.Or(t.Alg, DefaultAccessTokenAlg)
+	return r
+}
