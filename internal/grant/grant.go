@@ -1,0 +1,164 @@
+package grant
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/store"
+)
+
+// CodeLifetime is how long a code may be redeemed; there is no leeway.
+const CodeLifetime = time.Minute
+
+// perClientAndSubject is how many live grants one client may hold for one subject.
+const perClientAndSubject = 50
+
+// Why a grant ended, as the row and the log keep it.
+const (
+	CauseReplayed   = "replayed"
+	CauseRevoked    = "revoked"
+	CauseLoggedOut  = "logged out"
+	CauseTooMany    = "too many grants"
+	CauseWritesLost = "writes lost"
+)
+
+// Peppers are the random roots in the key ring.
+type Peppers interface {
+	Pepper() keys.Root
+	PepperByID(id int64) (keys.Root, bool)
+}
+
+// Grants makes, finds and ends grants.
+type Grants struct {
+	st      *store.Store
+	peppers Peppers
+	log     *revoke.Log
+}
+
+// New makes a Grants.
+func New(st *store.Store, peppers Peppers, log *revoke.Log) *Grants {
+	return &Grants{st, peppers, log}
+}
+
+// Handle names a grant in tokens: base64url of its id.
+func Handle(id store.GrantID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+// ParseHandle reads what Handle writes.
+func ParseHandle(s string) (id store.GrantID, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != len(id) {
+		return id, false
+	}
+	return store.GrantID(b), true
+}
+
+// Create adds a grant in a transaction and returns its code. The caller fills in
+// Client, Subject, Session (empty when the grant outlives its session), Rev (the
+// head read before the person's session was), AbsoluteAt, Code and Details; the
+// rest is set here. Where the subject has too many grants at this client, the one
+// longest unused ends.
+func (s *Grants) Create(tx *store.Tx, g store.Grant) (code string, err error) {
+	pepper := s.peppers.Pepper()
+	copy(g.ID[:], secret.Bytes(len(g.ID)))
+	g.Secret = secret.Bytes(32)
+	g.Pepper = pepper.ID
+	g.Code.ExpiresAt = tx.Now().Add(CodeLifetime)
+	g.IdleAt = g.Code.ExpiresAt
+	if err := tx.CreateGrant(g); err != nil {
+		return "", err
+	}
+	ended, err := tx.EndIdlest(g.Subject, g.Client, perClientAndSubject, CauseTooMany)
+	if err != nil {
+		return "", err
+	}
+	return format(pepper, &g, Code, 0), s.tell(tx, CauseTooMany, ended)
+}
+
+// Find parses a code or refresh token and reads its grant. ErrForged: it is none
+// of ours, or its grant is gone. A grant that is returned may be over: look at
+// Live.
+func (s *Grants) Find(ctx context.Context, presented string) (Credential, store.Grant, error) {
+	c, err := parse(presented)
+	if err != nil {
+		return c, store.Grant{}, err
+	}
+	pepper, ok := s.peppers.PepperByID(c.Pepper)
+	if !ok || !c.plausible(pepper) {
+		return c, store.Grant{}, ErrForged
+	}
+	g, err := s.st.Read(ctx).Grant(c.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return c, g, ErrForged
+	}
+	if err != nil {
+		return c, g, err
+	}
+	if !c.authentic(pepper, &g) {
+		return c, store.Grant{}, ErrForged
+	}
+	return c, g, nil
+}
+
+// Refresh is the grant's refresh token of a number.
+func (s *Grants) Refresh(g *store.Grant, number int64) (string, error) {
+	pepper, ok := s.peppers.PepperByID(g.Pepper)
+	if !ok || number < 1 || number > maxNumber {
+		return "", errors.New("grant: no pepper or number for this refresh token")
+	}
+	return format(pepper, g, Refresh, number), nil
+}
+
+// End ends a grant and revokes its access tokens. It is done when the grant is
+// over or gone already.
+func (s *Grants) End(tx *store.Tx, id store.GrantID, cause string) error {
+	e, err := tx.EndGrant(id, cause)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.tell(tx, cause, []store.Ended{e})
+}
+
+// EndSession removes a session and ends the grants that live in it.
+func (s *Grants) EndSession(tx *store.Tx, session []byte, cause string) error {
+	ended, err := tx.EndGrantsOfSession(session, cause)
+	if err != nil {
+		return err
+	}
+	if err := s.tell(tx, cause, ended); err != nil {
+		return err
+	}
+	if err := tx.DeleteSession(session); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// EndOf ends a subject's grants at one client.
+func (s *Grants) EndOf(tx *store.Tx, subject, client, cause string) error {
+	ended, err := tx.EndGrantsOf(subject, client, cause)
+	if err != nil {
+		return err
+	}
+	return s.tell(tx, cause, ended)
+}
+
+// tell adds the ended grants to the revocation log: those under which an access
+// token may still be alive.
+func (s *Grants) tell(tx *store.Tx, cause string, ended []store.Ended) error {
+	var entries []revoke.Entry
+	for _, e := range ended {
+		if e.TokensUntil.After(tx.Now().Add(-time.Minute)) {
+			entries = append(entries, revoke.Entry{Kind: revoke.Grant, Value: Handle(e.ID)})
+		}
+	}
+	return s.log.Add(tx, strings.ReplaceAll(cause, " ", "_"), entries...)
+}
