@@ -70,14 +70,14 @@ func parseRedirect(raw string) (u *url.URL, problem string) {
 		return nil, "must not hold a user name or password: remove what stands before the @"
 	case u.Opaque != "":
 		return nil, "lacks a slash after the scheme: write for instance https://shop.example.com/callback or com.example.app:/callback"
-	case u.Host != "" && !validHost(u):
+	case u.Host != "" && !ValidHost(u):
 		return nil, "has a malformed host or port: write for instance https://shop.example.com/callback"
 	case privateUse(u):
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, "the scheme " + quote(u.Scheme) + " is not allowed: write https, or a private-use scheme with a dot in it, such as com.example.app:/callback" // RFC 8252 §7.1
 	case u.Host == "":
 		return nil, "has no host: write for instance https://shop.example.com/callback"
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
 		return nil, "must use https: http is only for localhost, 127.0.0.1 and [::1]"
 	}
 	if s := u.String(); s != raw {
@@ -88,9 +88,10 @@ func parseRedirect(raw string) (u *url.URL, problem string) {
 
 func privateUse(u *url.URL) bool { return strings.Contains(u.Scheme, ".") }
 
-// validHost allows a name or an IP address with an optional port. Nothing that
-// means something in a header, as ; does in a Content-Security-Policy, passes.
-func validHost(u *url.URL) bool {
+// ValidHost tells whether u's host is a name or an IP address with an optional
+// port. Nothing that means something in a header, as ; does in a
+// Content-Security-Policy, passes.
+func ValidHost(u *url.URL) bool {
 	name, port := u.Hostname(), u.Port()
 	if port != "" && !validPort(port) || strings.HasSuffix(u.Host, ":") {
 		return false
@@ -109,9 +110,9 @@ func validPort(s string) bool {
 	return err == nil && n > 0 && s == strconv.FormatUint(n, 10)
 }
 
-// loopback tells whether host is localhost or a loopback address. A name that
-// only resolves to one is not.
-func loopback(host string) bool {
+// Loopback tells whether host, without a port or brackets, is localhost or an
+// address in 127.0.0.0/8 or ::1. A name that only resolves to one is not.
+func Loopback(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && (a.Is4() && a.IsLoopback() || a == netip.IPv6Loopback())
 }
@@ -129,7 +130,7 @@ func MatchRedirect(registered []string, presented string) bool {
 // port must be the registered bytes, so nothing can hide in it.
 func sameButPort(registered, presented string) bool {
 	u, problem := parseRedirect(registered)
-	if problem != "" || u.Scheme != "http" || !loopback(u.Hostname()) {
+	if problem != "" || u.Scheme != "http" || !Loopback(u.Hostname()) {
 		return false
 	}
 	before, after, ok := strings.Cut(registered, u.Host)

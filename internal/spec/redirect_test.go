@@ -260,7 +260,7 @@ func FuzzMatchRedirect(f *testing.F) {
 		if err != nil {
 			t.Fatalf("presented %q: %v", presented, err)
 		}
-		if p.User != nil || p.Hostname() != r.Hostname() || !loopback(p.Hostname()) {
+		if p.User != nil || p.Hostname() != r.Hostname() || !Loopback(p.Hostname()) {
 			t.Fatalf("%q matched %q", presented, reg)
 		}
 		r.Host, p.Host = "", ""

@@ -26,6 +26,7 @@ const (
 	MaxID       = 255 // characters of a client or resource id
 	MaxName     = 200 // characters of a name
 	MaxURI      = 2000
+	MaxList     = 1000 // entries of a list
 	MinLifetime = Duration(10 * time.Second)
 	MaxLifetime = Duration(24 * time.Hour) // revocation entries outlive every token
 	MaxAbsolute = Duration(10 * 365 * 24 * time.Hour)
@@ -67,6 +68,11 @@ func (rs Resources) WithScope(scope string) []string {
 // resources that there are. It is nil when nothing is.
 func (c Client) Validate(known Resources) []Problem {
 	var p problems
+	if p.tooLong("grant_types", len(c.GrantTypes)) || p.tooLong("redirect_uris", len(c.RedirectURIs)) ||
+		p.tooLong("post_logout_redirect_uris", len(c.PostLogoutRedirectURIs)) ||
+		p.tooLong("scopes", len(c.Scopes)) || p.tooLong("resources", len(c.Resources)) {
+		return p
+	}
 	if p.id(c.ID) {
 		if _, taken := known.Find(c.ID); taken {
 			p.add("id", "is also the id of a resource: choose another")
@@ -158,6 +164,9 @@ func (c Client) validateScopes(p *problems, known Resources) {
 // nil when nothing is.
 func (r Resource) Validate() []Problem {
 	var p problems
+	if p.tooLong("scopes", len(r.Scopes)) {
+		return p
+	}
 	if p.id(r.ID) {
 		u, err := url.Parse(r.ID)
 		switch {
@@ -191,6 +200,13 @@ type problems []Problem
 
 func (p *problems) add(field, format string, args ...any) {
 	*p = append(*p, Problem{field, fmt.Sprintf(format, args...)})
+}
+
+func (p *problems) tooLong(field string, n int) bool {
+	if n > MaxList {
+		p.add(field, "has more than %d entries", MaxList)
+	}
+	return n > MaxList
 }
 
 func (p *problems) id(id string) bool {
