@@ -30,6 +30,7 @@ type AuthorizationRequest struct {
 	Challenge       string            `json:"challenge,omitempty"`
 	Scopes          []string          `json:"scopes,omitempty"`
 	Resources       []GrantedResource `json:"resources,omitempty"`
+	ResourceAsked   bool              `json:"resource_asked,omitempty"`
 	Prompt          []string          `json:"prompt,omitempty"`
 	MaxAge          *int64            `json:"max_age,omitempty"` // seconds
 	LoginHint       string            `json:"login_hint,omitempty"`

@@ -20,13 +20,15 @@ type Grant struct {
 	Rev        int64  // head when it was made
 	CreatedAt  time.Time
 	AbsoluteAt time.Time
-	Code       *CodeDetails // nil once redeemed
+	Code       *CodeDetails // nil once it can no longer be presented
 	Details    GrantDetails
 	Number     int64
 	RotatedAt  time.Time // of the last rotation; the creation before the first
 	IdleAt     time.Time
-	EndedAt    time.Time
-	EndedBy    string
+	// TokensUntil is no earlier than the expiry of any access token issued under it.
+	TokensUntil time.Time
+	EndedAt     time.Time
+	EndedBy     string
 	// Cutoff is the highest cutoff that stands on the grant's subject, client or
 	// issuer, and Dead tells that one of them is disabled or gone.
 	Cutoff int64
@@ -45,7 +47,7 @@ type CodeDetails struct {
 	// the token request must (RFC 6749 §4.1.3).
 	RedirectURISent bool      `json:"redirect_uri_sent,omitempty"`
 	Challenge       string    `json:"challenge,omitempty"` // S256; empty: the request had none
-	Nonce           string    `json:"nonce,omitempty"`
+	Nonce           string    `json:"nonce,omitempty"`     // erased when the code is redeemed
 	ExpiresAt       time.Time `json:"expires_at"`
 }
 
@@ -55,11 +57,14 @@ type GrantDetails struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// Resources are the granted resources with the scopes of each.
 	Resources []GrantedResource `json:"resources,omitempty"`
-	Claims    ClaimsRequest     `json:"claims,omitzero"`
-	AuthTime  time.Time         `json:"auth_time"`
-	ACR       string            `json:"acr,omitempty"`
-	AMR       []string          `json:"amr,omitempty"`
-	SID       string            `json:"sid,omitempty"`
+	// ResourceAsked tells that the authorization request named its resources, so
+	// that the issuer is not an audience besides them.
+	ResourceAsked bool          `json:"resource_asked,omitempty"`
+	Claims        ClaimsRequest `json:"claims,omitzero"`
+	AuthTime      time.Time     `json:"auth_time"`
+	ACR           string        `json:"acr,omitempty"`
+	AMR           []string      `json:"amr,omitempty"`
+	SID           string        `json:"sid,omitempty"`
 }
 
 // GrantedResource is a resource with the scopes granted for it.
@@ -82,7 +87,7 @@ type ClaimRequest struct {
 }
 
 const grantColumns = `SELECT g.id, g.secret, g.pepper, g.client, g.subject, g.session, g.rev, g.created_at, g.absolute_at,
-	g.code, g.details, g.number, g.rotated_at, g.idle_at, g.ended_at, g.ended_by,
+	g.code, g.details, g.number, g.rotated_at, g.idle_at, g.tokens_until, g.ended_at, g.ended_by,
 	i.cutoff, coalesce(c.cutoff, 0), coalesce(u.cutoff, 0),
 	coalesce(c.disabled, 1) <> 0 OR coalesce(u.disabled, 1) <> 0,
 	coalesce(u.email, ''), coalesce(u.email_verified, 0), coalesce(u.name, ''), coalesce(u.claims, ''), coalesce(u.roles, ''), coalesce(u.groups, '')
@@ -91,9 +96,9 @@ const grantColumns = `SELECT g.id, g.secret, g.pepper, g.client, g.subject, g.se
 func scanGrant(row scanner) (g Grant, err error) {
 	var id []byte
 	var code, details, claims, roles, groups string
-	var created, absolute, rotated, idle, ended, byClient, byUser int64
+	var created, absolute, rotated, idle, until, ended, byClient, byUser int64
 	err = row.Scan(&id, &g.Secret, &g.Pepper, &g.Client, &g.Subject, &g.Session, &g.Rev, &created, &absolute,
-		&code, &details, &g.Number, &rotated, &idle, &ended, &g.EndedBy, &g.Cutoff, &byClient, &byUser, &g.Dead,
+		&code, &details, &g.Number, &rotated, &idle, &until, &ended, &g.EndedBy, &g.Cutoff, &byClient, &byUser, &g.Dead,
 		&g.User.Email, &g.User.EmailVerified, &g.User.Name, &claims, &roles, &groups)
 	if err != nil {
 		return g, err
@@ -102,7 +107,7 @@ func scanGrant(row scanner) (g Grant, err error) {
 	copy(g.ID[:], id)
 	g.User.ID = g.Subject
 	g.CreatedAt, g.AbsoluteAt, g.RotatedAt = fromMillis(created), fromMillis(absolute), fromMillis(rotated)
-	g.IdleAt, g.EndedAt = fromMillis(idle), fromMillis(ended)
+	g.IdleAt, g.TokensUntil, g.EndedAt = fromMillis(idle), fromMillis(until), fromMillis(ended)
 	return g, decodeAll(code, &g.Code, details, &g.Details, claims, &g.User.Claims, roles, &g.User.Roles, groups, &g.User.Groups)
 }
 
@@ -138,18 +143,26 @@ const live = ` ended_at = 0 AND rev >= (SELECT cutoff FROM issuer)
 	AND rev >= coalesce((SELECT cutoff FROM clients WHERE id = client AND disabled = 0), 9223372036854775807)
 	AND rev >= coalesce((SELECT cutoff FROM users WHERE id = subject AND disabled = 0), 9223372036854775807)`
 
-// SpendCode moves a live grant from its code to number 1 and erases what only the
-// code needed. won is false when the grant was not live or the code was spent.
-func (tx *Tx) SpendCode(id GrantID, idleAt, tokensUntil time.Time) (won bool, err error) {
-	n, err := tx.change(`UPDATE grants SET number = 1, code = '', unredeemed_until = 0, rotated_at = ?, idle_at = ?, tokens_until = ?
-		WHERE id = ? AND number = 0 AND`+live, millis(tx.now), millis(idleAt), millis(tokensUntil), id[:])
+// SpendCode moves a live grant from its code to number 1. Of what only the code
+// needed, that stays for its last minute by which a second use is judged; the
+// first rotation erases it. won is false when the grant was not live or the code
+// was spent.
+func (tx *Tx) SpendCode(g *Grant, idleAt, tokensUntil time.Time) (won bool, err error) {
+	kept := *g.Code
+	kept.Nonce = ""
+	code, err := json.Marshal(kept)
+	if err != nil {
+		return false, err
+	}
+	n, err := tx.change(`UPDATE grants SET number = 1, code = ?, unredeemed_until = 0, rotated_at = ?, idle_at = ?, tokens_until = ?
+		WHERE id = ? AND number = 0 AND`+live, string(code), millis(tx.now), millis(idleAt), millis(tokensUntil), g.ID[:])
 	return n == 1, err
 }
 
 // Rotate moves a live grant from number n to n + 1. won is false when the grant
 // was not live or stands at another number.
 func (tx *Tx) Rotate(id GrantID, n int64, idleAt, tokensUntil time.Time) (won bool, err error) {
-	changed, err := tx.change(`UPDATE grants SET number = number + 1, rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END
+	changed, err := tx.change(`UPDATE grants SET number = number + 1, code = '', rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END
 		WHERE id = ? AND number = ? AND number > 0 AND`+live, millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), id[:], n)
 	return changed == 1, err
 }

@@ -67,7 +67,7 @@ func seed(t testing.TB, s *store.Store) store.Grant {
 			tx.CreateGrant(g))
 	}))
 	must(t, s.Write(t.Context(), func(tx *store.Tx) error {
-		won, err := tx.SpendCode(g.ID, g.IdleAt, begin.Add(time.Minute))
+		won, err := tx.SpendCode(&g, g.IdleAt, begin.Add(time.Minute))
 		if err == nil && !won {
 			err = errors.New("the code was not there")
 		}
