@@ -73,7 +73,7 @@ func (c Client) Validate(known Resources) []Problem {
 		p.tooLong("scopes", len(c.Scopes)) || p.tooLong("resources", len(c.Resources)) {
 		return p
 	}
-	if p.id(c.ID) {
+	if p.id(c.ID, "shop-web") {
 		if _, taken := known.Find(c.ID); taken {
 			p.add("id", "is also the id of a resource: choose another")
 		}
@@ -167,7 +167,7 @@ func (r Resource) Validate() []Problem {
 	if p.tooLong("scopes", len(r.Scopes)) {
 		return p
 	}
-	if p.id(r.ID) {
+	if p.id(r.ID, "https://api.example.com") {
 		u, err := url.Parse(r.ID)
 		switch {
 		case strings.Contains(r.ID, "#"):
@@ -209,10 +209,10 @@ func (p *problems) tooLong(field string, n int) bool {
 	return n > MaxList
 }
 
-func (p *problems) id(id string) bool {
+func (p *problems) id(id, example string) bool {
 	switch {
 	case id == "":
-		p.add("id", "is required")
+		p.add("id", "is required: write for instance %s", example)
 	case len(id) > MaxID:
 		p.add("id", "is longer than %d characters", MaxID)
 	case !visibleASCII(id):
