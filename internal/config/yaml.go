@@ -89,6 +89,9 @@ func syntaxError(err error) (line int, message string) {
 		return 1, err.Error()
 	}
 	line, _ = strconv.Atoi(m[1])
+	if strings.HasPrefix(m[2], "unknown anchor") { // and the message repeats the value
+		return 0, "a value begins with *: put it in quotes"
+	}
 	if strings.HasPrefix(m[2], "did not find expected ") {
 		return line + 1, m[2] + "; look at the indentation and brackets of what begins here"
 	}
