@@ -1,0 +1,163 @@
+package verify
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// Require is middleware that lets a request through if it bears a valid token
+// with every one of these scopes, and refuses it otherwise as RFC 6750 says.
+// PrincipalFrom then tells who is calling. It panics if a scope is malformed.
+func (v *Verifier) Require(scopes ...string) func(http.Handler) http.Handler {
+	return v.RequireAll(Scopes(scopes...))
+}
+
+// RequireAll is Require for any requirements:
+//
+//	v.RequireAll(verify.Scopes("payments:write"), verify.ACR("urn:example:mfa"), verify.MaxAge(5*time.Minute))
+//
+// A token that is valid but whose person must authenticate again gets the
+// challenge of RFC 9470. When the token can't be judged the answer is 503 with
+// Retry-After, and the client's token is not blamed.
+func (v *Verifier) RequireAll(needs ...Requirement) func(http.Handler) http.Handler {
+	r := newRequirements(needs)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			token, err := bearer(req.Header)
+			if err != nil {
+				v.refuse(w, req, &r, err)
+				return
+			}
+			if token == "" {
+				v.demand(w)
+				return
+			}
+			p, err := v.Verify(req.Context(), token)
+			if err == nil {
+				err = r.check(p, v.now())
+			}
+			if err != nil {
+				v.refuse(w, req, &r, err)
+				return
+			}
+			next.ServeHTTP(w, req.WithContext(NewContext(req.Context(), p)))
+		})
+	}
+}
+
+// bearer is the token of the Authorization header (RFC 6750 §2.1), the only place
+// where one is looked for. It is empty when the request tries no such thing.
+func bearer(h http.Header) (string, error) {
+	values := h["Authorization"]
+	if len(values) > 1 {
+		return "", oauth.Refuse(oauth.InvalidRequest, "The request has more than one Authorization header.")
+	}
+	if len(values) == 0 {
+		return "", nil
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, oauth.TokenTypeBearer) {
+		return "", nil
+	}
+	token = strings.Trim(token, " ")
+	if token != "" && !isB64Token(token) {
+		return "", invalid("The Authorization header is not the word Bearer and one token.")
+	}
+	return token, nil
+}
+
+// isB64Token tells whether s has only the characters of a token (b64token of RFC
+// 6750 §2.1).
+func isB64Token(s string) bool {
+	s = strings.TrimRight(s, "=")
+	if s == "" {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case strings.IndexByte("-._~+/", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// demand answers a request without a token: no error is named (RFC 6750 §3.1).
+func (v *Verifier) demand(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", v.challenge)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusUnauthorized)
+}
+
+// refuse answers with the error in the standard's terms.
+func (v *Verifier) refuse(w http.ResponseWriter, req *http.Request, r *requirements, err error) {
+	e := oauth.AsError(err)
+	status := e.Code.Status()
+	header := w.Header()
+	switch e.Code {
+	case oauth.TemporarilyUnavailable:
+		header.Set("Retry-After", strconv.Itoa(1+rand.N(5)))
+		v.log.WarnContext(req.Context(), "verify: a token could not be checked", "issuer", v.issuer, "error", e.Cause)
+	case oauth.ServerError:
+		v.log.ErrorContext(req.Context(), "verify: a token could not be checked", "issuer", v.issuer, "error", e.Cause)
+	case InsufficientUserAuthentication:
+		status = http.StatusUnauthorized
+		fallthrough
+	default:
+		header.Set("WWW-Authenticate", v.errorChallenge(e, r))
+	}
+	body, _ := json.Marshal(struct {
+		Error       oauth.ErrorCode `json:"error"`
+		Description string          `json:"error_description,omitempty"`
+	}{e.Code, e.Description})
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(append(body, '\n'))
+}
+
+// errorChallenge is the WWW-Authenticate value for an error, with what the client
+// needs to ask for a better token.
+func (v *Verifier) errorChallenge(e *oauth.Error, r *requirements) string {
+	b := []byte(v.challenge)
+	b = appendParam(b, "error", string(e.Code))
+	b = appendParam(b, "error_description", e.Description)
+	switch e.Code {
+	case oauth.InsufficientScope:
+		b = appendParam(b, "scope", oauth.JoinScope(r.scopes))
+	case InsufficientUserAuthentication:
+		if len(r.acrs) > 0 {
+			b = appendParam(b, "acr_values", strings.Join(r.acrs, " "))
+		}
+		if r.aged {
+			b = appendParam(b, "max_age", strconv.FormatInt(seconds(r.maxAge), 10))
+		}
+	}
+	return string(b)
+}
+
+// appendParam appends an auth-param as a quoted-string. Quotes, backslashes and
+// what is not printable ASCII have no place in one (RFC 6750 §3).
+func appendParam(b []byte, name, value string) []byte {
+	if b[len(b)-1] == '"' {
+		b = append(b, ',')
+	}
+	b = append(append(append(b, ' '), name...), `="`...)
+	for _, c := range value {
+		switch {
+		case c == '"' || c == '\\':
+			c = '\''
+		case c < ' ' || c > '~':
+			c = '?'
+		}
+		b = append(b, byte(c))
+	}
+	return append(b, '"')
+}

@@ -1,0 +1,167 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// MaxLeeway bounds what Leeway may allow: revocations outlive the tokens they
+// name by little more.
+const MaxLeeway = time.Minute
+
+// Option changes how a Verifier judges or reaches its issuer.
+type Option func(*config)
+
+type config struct {
+	issuer     string
+	audience   []string
+	algs       []oauth.Alg
+	exp        time.Duration
+	nbf        time.Duration
+	iat        time.Duration
+	keysMaxAge time.Duration
+	lazy       bool
+	client     *http.Client
+	now        func() time.Time
+	log        *slog.Logger
+	resource   *Resource
+	introspect *introspection
+}
+
+var allAlgs = []oauth.Alg{oauth.ES256, oauth.ES384, oauth.EdDSA, oauth.PS256, oauth.RS256}
+
+func newConfig(issuer string, opts []Option) (*config, error) {
+	c := &config{
+		issuer:     issuer,
+		algs:       allAlgs,
+		nbf:        30 * time.Second,
+		iat:        30 * time.Second,
+		keysMaxAge: 24 * time.Hour,
+		now:        time.Now,
+		log:        slog.Default(),
+	}
+	for _, opt := range opts {
+		opt(c)
+	}
+	for _, alg := range c.algs {
+		if !slices.Contains(allAlgs, alg) {
+			return nil, fmt.Errorf("verify: Algorithms(%q): use some of %q", alg, allAlgs)
+		}
+	}
+	for name, d := range map[string]time.Duration{"exp": c.exp, "nbf": c.nbf, "iat": c.iat} {
+		if d < 0 || d > MaxLeeway {
+			return nil, fmt.Errorf("verify: Leeway: %s is %v; use 0 to %v", name, d, MaxLeeway)
+		}
+	}
+	switch {
+	case len(c.audience) == 0 || slices.Contains(c.audience, ""):
+		return nil, errors.New("verify: name the API's own identifier with Audience")
+	case len(c.algs) == 0:
+		return nil, errors.New("verify: Algorithms names none")
+	case c.keysMaxAge < minRefresh:
+		return nil, fmt.Errorf("verify: KeysMaxAge is %v; use %v or more", c.keysMaxAge, minRefresh)
+	}
+	return c, c.introspect.check()
+}
+
+// Audience names the identifiers under which tokens are meant for this API: a
+// token's aud must hold one of them (RFC 9068 §4). New requires it.
+func Audience(ids ...string) Option {
+	return func(c *config) { c.audience = append(c.audience, ids...) }
+}
+
+// Algorithms allows these signature algorithms alone, instead of ES256, ES384,
+// EdDSA, PS256 and RS256. Whatever is allowed, a key verifies only its own.
+func Algorithms(algs ...oauth.Alg) Option { return func(c *config) { c.algs = algs } }
+
+// Leeway allows the issuer's clock to differ: a token is taken until exp after
+// its expiry, and from nbf and iat before its times. Each is in whole seconds and
+// MaxLeeway at most. Without this option exp is 0 and the others 30 seconds: a
+// clock that is off breaks new tokens, while expired ones are simply renewed.
+func Leeway(exp, nbf, iat time.Duration) Option {
+	return func(c *config) { c.exp, c.nbf, c.iat = exp, nbf, iat }
+}
+
+// KeysMaxAge bounds how long keys are believed while the issuer can't be reached
+// to confirm them: a day without this option. Past it every JWT is answered with
+// ErrUnavailable. While the issuer answers, a key it removed is refused after its
+// Cache-Control max-age, or after five minutes if there is none; never sooner
+// than a minute nor later than an hour.
+func KeysMaxAge(d time.Duration) Option { return func(c *config) { c.keysMaxAge = d } }
+
+// Lazy lets New return without having reached the issuer. Until it is reached,
+// tokens are answered with ErrUnavailable.
+func Lazy() Option { return func(c *config) { c.lazy = true } }
+
+// HTTPClient reaches the issuer through client, of which a copy is used that
+// follows no redirects.
+func HTTPClient(client *http.Client) Option { return func(c *config) { c.client = client } }
+
+// Clock judges the times in tokens by now instead of time.Now. Refreshing and
+// caching go by the machine's monotonic clock all the same.
+func Clock(now func() time.Time) Option { return func(c *config) { c.now = now } }
+
+// Logger takes what the API's operator should know; slog.Default without this
+// option. Tokens and secrets are never logged.
+func Logger(log *slog.Logger) Option { return func(c *config) { c.log = log } }
+
+// Metadata describes the API (RFC 9728). Challenges then carry the address of
+// the description, where Verifier.Metadata must be mounted.
+func Metadata(r Resource) Option { return func(c *config) { c.resource = &r } }
+
+// Introspection puts opaque tokens to the issuer's introspection endpoint (RFC
+// 7662), with the API's own id and secret in Basic authentication. Without it
+// only JWTs are taken.
+func Introspection(id, secret string, opts ...IntrospectionOption) Option {
+	return func(c *config) {
+		c.introspect = &introspection{id: id, secret: secret, parallel: 32}
+		for _, opt := range opts {
+			opt(c.introspect)
+		}
+	}
+}
+
+// IntrospectionOption changes when and how the issuer is asked about tokens.
+type IntrospectionOption func(*introspection)
+
+type introspection struct {
+	id, secret string
+	each       bool
+	ttl        time.Duration
+	parallel   int
+}
+
+func (in *introspection) check() error {
+	switch {
+	case in == nil:
+		return nil
+	case in.id == "" || in.secret == "":
+		return errors.New("verify: Introspection needs the API's id and secret at the issuer")
+	case in.ttl < 0 || in.ttl > MaxCacheFor:
+		return fmt.Errorf("verify: CacheFor is %v; use 0 to %v", in.ttl, MaxCacheFor)
+	case in.parallel < 1:
+		return errors.New("verify: Parallel must be 1 or more")
+	}
+	return nil
+}
+
+// ConfirmEach asks the issuer about JWTs too, after they were found valid
+// locally, so that a revoked one is refused at once.
+func ConfirmEach() IntrospectionOption { return func(in *introspection) { in.each = true } }
+
+// MaxCacheFor bounds CacheFor.
+const MaxCacheFor = time.Minute
+
+// CacheFor keeps each answer that a token is active for d: that long a revoked
+// token may still be taken. Nothing is kept without this option.
+func CacheFor(d time.Duration) IntrospectionOption { return func(in *introspection) { in.ttl = d } }
+
+// Parallel bounds how many tokens are put to the issuer at once: 32 without this
+// option. Others wait their turn, five seconds at most.
+func Parallel(n int) IntrospectionOption { return func(in *introspection) { in.parallel = n } }
