@@ -270,7 +270,7 @@ func TestDiscovery(t *testing.T) {
 		"keys on the loopback":  {doc(strings.Replace(good, "https://id.example.com/jwks", "http://127.0.0.1/jwks", 1)), nil, "not https"},
 		"keys in a file":        {doc(strings.Replace(good, "https://id.example.com/jwks", "file:///etc/passwd", 1)), nil, "not an absolute https"},
 		"huge":                  {doc(good + strings.Repeat(" ", jwks.MaxSize)), nil, "octets"},
-		"a redirect":            {http.RedirectHandler("/other", 302).ServeHTTP, nil, "redirects are not followed"},
+		"a redirect":            {http.RedirectHandler("/other", http.StatusFound).ServeHTTP, nil, "redirects are not followed"},
 	} {
 		is := newIssuer(es256())
 		is.override[oidc], is.override["/other"] = c.oidc, doc(good)

@@ -104,9 +104,9 @@ func (v *Verifier) refuse(w http.ResponseWriter, req *http.Request, r *requireme
 	switch e.Code {
 	case oauth.TemporarilyUnavailable:
 		header.Set("Retry-After", strconv.Itoa(1+rand.N(5)))
-		v.log.WarnContext(req.Context(), "verify: a token could not be checked", "issuer", v.issuer, "error", e.Cause)
-	case oauth.ServerError:
-		v.log.ErrorContext(req.Context(), "verify: a token could not be checked", "issuer", v.issuer, "error", e.Cause)
+		if req.Context().Err() == nil { // or the caller just went away
+			v.log.WarnContext(req.Context(), "verify: a token could not be checked", "issuer", v.issuer, "error", e.Cause)
+		}
 	case InsufficientUserAuthentication:
 		status = http.StatusUnauthorized
 		fallthrough
