@@ -22,6 +22,7 @@ type Directory struct {
 }
 
 type snapshot struct {
+	version   uint64
 	clients   map[string]*store.Client
 	resources map[string]*store.Resource
 }
@@ -36,7 +37,7 @@ func Open(ctx context.Context, st *store.Store) (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
-	snap := &snapshot{make(map[string]*store.Client, len(clients)), make(map[string]*store.Resource, len(resources))}
+	snap := &snapshot{1, make(map[string]*store.Client, len(clients)), make(map[string]*store.Resource, len(resources))}
 	for _, c := range clients {
 		snap.clients[c.ID] = &c
 	}
@@ -47,6 +48,9 @@ func Open(ctx context.Context, st *store.Store) (*Directory, error) {
 	d.snap.Store(snap)
 	return d, nil
 }
+
+// Version rises with every change.
+func (d *Directory) Version() uint64 { return d.snap.Load().version }
 
 // Client is the client of that id. The value is shared: it must not be changed.
 func (d *Directory) Client(id string) (*store.Client, bool) {
@@ -135,7 +139,7 @@ func (d *Directory) change(f func(*snapshot)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.snap.Load()
-	next := &snapshot{maps.Clone(old.clients), maps.Clone(old.resources)}
+	next := &snapshot{old.version + 1, maps.Clone(old.clients), maps.Clone(old.resources)}
 	f(next)
 	d.snap.Store(next)
 }

@@ -1,0 +1,31 @@
+package clientauth
+
+import (
+	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// SecretBasic is client_secret_basic (RFC 6749 §2.3.1).
+type SecretBasic struct{}
+
+// Name is the method's registered name.
+func (SecretBasic) Name() oauth.AuthMethod { return oauth.ClientSecretBasic }
+
+// Presented is true for every Authorization header: another scheme is no way to
+// authenticate a client here.
+func (SecretBasic) Presented(r Request) (string, bool, *oauth.Error) {
+	if len(r.Header["Authorization"]) == 0 {
+		return "", false, nil
+	}
+	id, _, ok := basic(r.Header)
+	if !ok {
+		return "", false, oauth.Refuse(oauth.InvalidClient, "the Authorization header is not Basic with base64 of id:secret, each form-url-encoded")
+	}
+	return id, true, nil
+}
+
+// Check compares the secret with the client's.
+func (SecretBasic) Check(r Request, c *store.Client) bool {
+	_, p, ok := basic(r.Header)
+	return ok && p.matches(c.SecretHash)
+}

@@ -1,0 +1,81 @@
+// Package endpoints holds the HTTP doors of the issuer: each parses a request,
+// hands it to a flow and writes the answer. Errors go out through one door, in the
+// standard's terms; their causes go to the log alone.
+package endpoints
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// Door is what every endpoint has.
+type Door struct {
+	Log   *slog.Logger
+	Peers web.Peers
+}
+
+func (d *Door) origin(w http.ResponseWriter, r *http.Request) audit.Origin {
+	o := audit.Origin{Request: web.RequestID(w)}
+	if a := d.Peers.Addr(r); a.IsValid() {
+		o.Address = a.String()
+	}
+	return o
+}
+
+// fail writes an error as JSON (RFC 6749 §5.2). A failure of ours is logged with its
+// cause under the request's id.
+func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := oauth.AsError(err)
+	status := e.Code.Status()
+	if e.Cause != nil {
+		d.Log.ErrorContext(r.Context(), "a request failed", slog.String("path", r.URL.Path),
+			slog.String("request", web.RequestID(w)), slog.Any("error", e.Cause))
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	web.JSON(w, status, errorBody{e.Code, e.Description})
+}
+
+type errorBody struct {
+	Code        oauth.ErrorCode `json:"error,omitempty"`
+	Description string          `json:"error_description,omitempty"`
+}
+
+// failClient is fail for endpoints that authenticate clients: a refused client that
+// used, or may use, the Authorization header is told so (RFC 6749 §5.2).
+func (d *Door) failClient(w http.ResponseWriter, r *http.Request, err error) {
+	var e *oauth.Error
+	if errors.As(err, &e) && e.Code == oauth.InvalidClient {
+		w.Header().Set("WWW-Authenticate", `Basic realm="jeton", charset="UTF-8"`)
+	}
+	d.fail(w, r, err)
+}
+
+// openToAll answers from any origin (CORS): these endpoints take no cookie, so that
+// another origin's page gets no more than any program could.
+func openToAll(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Origin") != "" {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, X-Request-Id, Retry-After")
+		}
+		next(w, r)
+	}
+}
+
+// preflight answers a CORS preflight request.
+func preflight(methods string) http.HandlerFunc {
+	return openToAll(func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Methods", methods)
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
+		h.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}

@@ -1,0 +1,101 @@
+package endpoints
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/clientauth"
+	"github.com/jeton-auth/jeton/internal/grant"
+	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/tokens"
+	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// Introspect is POST /introspect (RFC 7662). A protected API, authenticated by its
+// identifier and introspection secret, sees access tokens whose audience it is; a
+// client sees its own tokens. To everybody else a token is inactive.
+type Introspect struct {
+	Door
+	Clients *clientauth.Clients
+	Store   *store.Store
+	Grants  *grant.Grants
+	Reader  *tokens.Reader
+}
+
+var inactive = []byte(`{"active":false}`)
+
+func (i *Introspect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	params, refusal := web.Form(w, r)
+	if refusal != nil {
+		i.fail(w, r, refusal)
+		return
+	}
+	req := clientauth.Request{Header: r.Header, Params: params}
+	res, ok := i.Clients.Resource(req)
+	var client *store.Client
+	if !ok {
+		if client, refusal = i.Clients.Client(req); refusal == nil && !client.Confidential() {
+			refusal = oauth.Refuse(oauth.InvalidClient, "introspection is for APIs and for clients that hold a secret")
+		}
+		if refusal != nil {
+			i.failClient(w, r, refusal)
+			return
+		}
+	}
+	token := params.Get("token")
+	if token == "" {
+		i.fail(w, r, oauth.Refuse(oauth.InvalidRequest, "token is missing"))
+		return
+	}
+	answer, err := i.answer(r, res, client, token)
+	if err != nil {
+		i.fail(w, r, err)
+		return
+	}
+	web.RawJSON(w, http.StatusOK, answer)
+}
+
+// answer describes a token to an API, or to a client where res is nil.
+func (i *Introspect) answer(r *http.Request, res *store.Resource, client *store.Client, token string) ([]byte, error) {
+	if grant.Looks(token) {
+		if client == nil {
+			return inactive, nil
+		}
+		return i.refresh(r, client, token)
+	}
+	t, err := i.Reader.Access(token, i.Store.Now())
+	switch {
+	case errors.Is(err, tokens.ErrInvalid):
+		return inactive, nil
+	case err != nil:
+		return nil, err
+	case res != nil && t.For(res.ID), client != nil && t.ClientID == client.ID:
+		return t.Introspection(), nil
+	}
+	return inactive, nil
+}
+
+// refresh describes a refresh token, from its row, to its own client alone.
+func (i *Introspect) refresh(r *http.Request, client *store.Client, token string) ([]byte, error) {
+	c, g, err := i.Grants.Find(r.Context(), token)
+	if errors.Is(err, grant.ErrForged) {
+		return inactive, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	now := i.Store.Now()
+	if c.Kind != grant.Refresh || g.Client != client.ID || !g.Live() || c.Number != g.Number || !now.Before(g.IdleAt) || !now.Before(g.AbsoluteAt) {
+		return inactive, nil
+	}
+	return tokens.DescribeRefresh(&g, earlier(g.IdleAt, g.AbsoluteAt)), nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

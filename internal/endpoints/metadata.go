@@ -1,0 +1,167 @@
+package endpoints
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/jeton-auth/jeton/internal/claims"
+	"github.com/jeton-auth/jeton/internal/directory"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/redeem"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// Metadata is both discovery documents (OpenID Connect Discovery §3, RFC 8414 §2).
+// What is not there is not in it.
+type Metadata struct {
+	Issuer    string
+	Directory *directory.Directory
+	Redeem    *redeem.Dispatcher
+	Methods   []oauth.AuthMethod
+	IDAlgs    []oauth.Alg
+	ACRs      []string
+	UILocales []string
+
+	shown document
+}
+
+type metadata struct {
+	Issuer                string            `json:"issuer"`
+	Authorization         string            `json:"authorization_endpoint"`
+	Token                 string            `json:"token_endpoint"`
+	JWKS                  string            `json:"jwks_uri"`
+	UserInfo              string            `json:"userinfo_endpoint"`
+	Revocation            string            `json:"revocation_endpoint"`
+	Introspection         string            `json:"introspection_endpoint"`
+	EndSession            string            `json:"end_session_endpoint"`
+	Scopes                []string          `json:"scopes_supported"`
+	Claims                []string          `json:"claims_supported"`
+	ResponseTypes         []string          `json:"response_types_supported"`
+	ResponseModes         []string          `json:"response_modes_supported"`
+	GrantTypes            []oauth.GrantType `json:"grant_types_supported"`
+	SubjectTypes          []string          `json:"subject_types_supported"`
+	IDTokenAlgs           []oauth.Alg       `json:"id_token_signing_alg_values_supported"`
+	AuthMethods           []string          `json:"token_endpoint_auth_methods_supported"`
+	RevocationMethods     []string          `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionMethods  []string          `json:"introspection_endpoint_auth_methods_supported"`
+	ChallengeMethods      []string          `json:"code_challenge_methods_supported"`
+	ClaimTypes            []string          `json:"claim_types_supported"`
+	Prompts               []string          `json:"prompt_values_supported"`
+	ACRs                  []string          `json:"acr_values_supported"`
+	UILocales             []string          `json:"ui_locales_supported,omitempty"`
+	IssParameter          bool              `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParameter       bool              `json:"claims_parameter_supported"`
+	RequestParameter      bool              `json:"request_parameter_supported"`
+	RequestURIParameter   bool              `json:"request_uri_parameter_supported"`
+	RequestURIMustBeKnown bool              `json:"require_request_uri_registration"`
+}
+
+// describe lists what is there now; scopes change with the resources.
+func (m *Metadata) describe() metadata {
+	scopes := slices.Clone(oauth.IdentityScopes)
+	for _, r := range m.Directory.Resources() {
+		for _, s := range r.Scopes {
+			if !slices.Contains(scopes, s) {
+				scopes = append(scopes, s)
+			}
+		}
+	}
+	var methods, confidential []string
+	for _, a := range m.Methods {
+		methods = append(methods, string(a))
+		if a.Confidential() {
+			confidential = append(confidential, string(a))
+		}
+	}
+	return metadata{
+		Issuer:               m.Issuer,
+		Authorization:        m.Issuer + "/authorize",
+		Token:                m.Issuer + "/token",
+		JWKS:                 m.Issuer + "/jwks",
+		UserInfo:             m.Issuer + "/userinfo",
+		Revocation:           m.Issuer + "/revoke",
+		Introspection:        m.Issuer + "/introspect",
+		EndSession:           m.Issuer + "/logout",
+		Scopes:               scopes,
+		Claims:               claims.Supported(),
+		ResponseTypes:        []string{"code"},
+		ResponseModes:        []string{"query"},
+		GrantTypes:           m.Redeem.Names(),
+		SubjectTypes:         []string{"public"},
+		IDTokenAlgs:          m.IDAlgs,
+		AuthMethods:          methods,
+		RevocationMethods:    methods,
+		IntrospectionMethods: confidential,
+		ChallengeMethods:     []string{oauth.CodeChallengeS256},
+		ClaimTypes:           []string{"normal"},
+		Prompts:              []string{oauth.PromptNone, oauth.PromptLogin, oauth.PromptConsent, oauth.PromptSelectAccount},
+		ACRs:                 m.ACRs,
+		UILocales:            m.UILocales,
+		IssParameter:         true,
+		ClaimsParameter:      true,
+	}
+}
+
+func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.shown.serve(w, r, m.Directory.Version(), func() ([]byte, error) { return json.Marshal(m.describe()) })
+}
+
+// JWKS is GET /jwks: the public keys (RFC 7517 §5).
+type JWKS struct {
+	Ring  *keys.Ring
+	shown document
+}
+
+func (j *JWKS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	j.shown.serve(w, r, j.Ring.Generation(), func() ([]byte, error) { return j.Ring.JWKS(), nil })
+}
+
+// cacheFor is how long clients may keep metadata and keys. Keys are published a day
+// before they sign, so that no cache misses one.
+const cacheFor = "public, max-age=300"
+
+// document is a public JSON document, rendered once for each version of what it
+// shows.
+type document struct{ now atomic.Pointer[rendered] }
+
+type rendered struct {
+	version      uint64
+	body         []byte
+	etag, length []string
+}
+
+func (d *document) serve(w http.ResponseWriter, r *http.Request, version uint64, render func() ([]byte, error)) {
+	doc := d.now.Load()
+	if doc == nil || doc.version != version {
+		body, err := render()
+		if err != nil {
+			http.Error(w, "the document could not be written", http.StatusInternalServerError)
+			return
+		}
+		sum := sha256.Sum256(body)
+		doc = &rendered{
+			version: version, body: body,
+			etag:   []string{`"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`},
+			length: []string{strconv.Itoa(len(body))},
+		}
+		d.now.Store(doc)
+	}
+	h := w.Header()
+	h["Content-Type"], h["Cache-Control"], h["Etag"] = documentType, documentCache, doc.etag
+	if r.Header.Get("If-None-Match") == doc.etag[0] {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h["Content-Length"] = doc.length
+	_, _ = w.Write(doc.body)
+}
+
+var (
+	documentType  = []string{"application/json"}
+	documentCache = []string{cacheFor}
+)

@@ -1,0 +1,48 @@
+package endpoints
+
+import (
+	"net/http"
+
+	"github.com/jeton-auth/jeton/internal/clientauth"
+	"github.com/jeton-auth/jeton/internal/redeem"
+	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// Token is POST /token (RFC 6749 §3.2).
+type Token struct {
+	Door
+	Clients *clientauth.Clients
+	Redeem  *redeem.Dispatcher
+}
+
+type tokenAnswer struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	Scope        string `json:"scope"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+}
+
+func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	params, refusal := web.Form(w, r)
+	if refusal != nil {
+		t.fail(w, r, refusal)
+		return
+	}
+	client, refusal := t.Clients.Client(clientauth.Request{Header: r.Header, Params: params})
+	if refusal != nil {
+		t.failClient(w, r, refusal)
+		return
+	}
+	out, err := t.Redeem.Redeem(r.Context(), redeem.Request{Client: client, Params: params, Origin: t.origin(w, r)})
+	if err != nil {
+		t.failClient(w, r, err)
+		return
+	}
+	web.JSON(w, http.StatusOK, tokenAnswer{
+		AccessToken: out.AccessToken, TokenType: oauth.TokenTypeBearer, ExpiresIn: out.ExpiresIn,
+		Scope: out.Scope, RefreshToken: out.RefreshToken, IDToken: out.IDToken,
+	})
+}

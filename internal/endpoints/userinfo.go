@@ -1,0 +1,113 @@
+package endpoints
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/jeton-auth/jeton/internal/claims"
+	"github.com/jeton-auth/jeton/internal/directory"
+	"github.com/jeton-auth/jeton/internal/grant"
+	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/tokens"
+	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// UserInfo is GET and POST /userinfo (OpenID Connect Core §5.3).
+type UserInfo struct {
+	Door
+	Issuer    string
+	Store     *store.Store
+	Directory *directory.Directory
+	Reader    *tokens.Reader
+}
+
+func (u *UserInfo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	token, refusal := bearer(w, r)
+	if refusal != nil {
+		u.challenge(w, r, refusal)
+		return
+	}
+	info, err := u.answer(r, token)
+	if err != nil {
+		u.challenge(w, r, oauth.AsError(err))
+		return
+	}
+	web.JSON(w, http.StatusOK, info)
+}
+
+// bearer takes the token from the Authorization header or, with POST, from the form
+// (RFC 6750 §2.1 and §2.2). It is never taken from the URL.
+func bearer(w http.ResponseWriter, r *http.Request) (string, *oauth.Error) {
+	auth := r.Header.Values("Authorization")
+	form := r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+	inForm := ""
+	if form {
+		params, refusal := web.Form(w, r)
+		if refusal != nil {
+			return "", refusal
+		}
+		inForm = params.Get("access_token")
+	}
+	switch {
+	case len(auth) > 1 || len(auth) == 1 && inForm != "":
+		return "", oauth.Refuse(oauth.InvalidRequest, "the request carries more than one token")
+	case inForm != "":
+		return inForm, nil
+	case len(auth) == 0:
+		return "", oauth.Refuse("", "send an access token in the Authorization header")
+	}
+	scheme, token, ok := strings.Cut(auth[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(token) == "" {
+		return "", oauth.Refuse(oauth.InvalidRequest, "the Authorization header is not Bearer with an access token")
+	}
+	return strings.TrimSpace(token), nil
+}
+
+func (u *UserInfo) answer(r *http.Request, token string) (map[string]any, error) {
+	t, err := u.Reader.Access(token, u.Store.Now())
+	if errors.Is(err, tokens.ErrInvalid) {
+		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is expired, revoked or not from here")
+	}
+	if err != nil {
+		return nil, err
+	}
+	client, ok := u.Directory.Client(t.ClientID)
+	if !ok || !t.For(u.Issuer) && !client.UserinfoAnyAudience {
+		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is for another audience: ask for one without a resource")
+	}
+	id, ok := grant.ParseHandle(revoke.Handle(t.ID))
+	if !ok || !slices.Contains(t.Scopes, oauth.ScopeOpenID) {
+		return nil, oauth.Refuse(oauth.InsufficientScope, "userinfo needs the scope openid")
+	}
+	g, err := u.Store.Read(r.Context()).Grant(id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !g.Live() {
+		return nil, oauth.Refuse(oauth.InvalidToken, "the login that this token came from is over")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return claims.UserInfo(&g.User, t.Scopes, g.Details.Claims.UserInfo), nil
+}
+
+// challenge answers as RFC 6750 §3 says.
+func (u *UserInfo) challenge(w http.ResponseWriter, r *http.Request, e *oauth.Error) {
+	if e.Cause != nil {
+		u.fail(w, r, e)
+		return
+	}
+	header := `Bearer realm="jeton"`
+	status := http.StatusUnauthorized
+	if e.Code != "" {
+		header += `, error="` + string(e.Code) + `", error_description="` + e.Description + `"`
+		status = e.Code.Status()
+	}
+	if e.Code == oauth.InsufficientScope {
+		header += `, scope="` + oauth.ScopeOpenID + `"`
+	}
+	w.Header().Set("WWW-Authenticate", header)
+	web.JSON(w, status, errorBody{e.Code, e.Description})
+}

@@ -1,0 +1,125 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/internal/spec"
+	"github.com/jeton-auth/jeton/internal/store"
+)
+
+// CreateClient registers a client. A confidential one gets a secret of ours, which is
+// returned once and kept only as a hash.
+func (m *Manager) CreateClient(ctx context.Context, by audit.Origin, c spec.Client) (spec.Client, secret.Text, error) {
+	c = c.WithDefaults()
+	if err := problems(c.Validate(m.knownResources())); err != nil {
+		return c, "", err
+	}
+	if _, exists := m.Directory.Client(c.ID); exists {
+		return c, "", invalid("a client %q exists already", c.ID)
+	}
+	row := store.Client{Client: c, Source: store.SourceAPI}
+	var made secret.Text
+	if c.Confidential() {
+		made = secret.Random()
+		row.SecretHash = secret.Hash(made.Reveal())
+	}
+	return c, made, m.putClient(ctx, by, row)
+}
+
+// NewClientSecret gives a confidential client a new secret; the old one is dead at
+// once.
+func (m *Manager) NewClientSecret(ctx context.Context, by audit.Origin, id string) (secret.Text, error) {
+	c, ok := m.Directory.Client(id)
+	if !ok {
+		return "", &Missing{"client", id}
+	}
+	if !c.Confidential() {
+		return "", invalid("client %q is public: it has no secret", id)
+	}
+	if c.Source == store.SourceConfig {
+		return "", invalid("client %q is declared in the configuration: change its secret there", id)
+	}
+	made := secret.Random()
+	row := *c
+	row.SecretHash = secret.Hash(made.Reveal())
+	return made, m.putClient(ctx, by, row)
+}
+
+func (m *Manager) putClient(ctx context.Context, by audit.Origin, c store.Client) error {
+	return m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		return audit.Event{Type: audit.ClientPut, Client: c.ID, Origin: by}, m.Directory.PutClient(tx, c)
+	})
+}
+
+// DisableClient switches a client off, with every token and grant it holds, or on
+// again: what it held before stays dead.
+func (m *Manager) DisableClient(ctx context.Context, by audit.Origin, id string, disabled bool) error {
+	err := m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		e := audit.Event{Type: audit.ClientEnabled, Client: id, Origin: by}
+		if disabled {
+			e.Type = audit.ClientDisabled
+			if err := m.Revoked.Add(tx, "client_disabled", revoke.Entry{Kind: revoke.Client, Value: id}); err != nil {
+				return e, err
+			}
+		}
+		return e, m.Directory.DisableClient(tx, id, disabled)
+	})
+	return known(err, "client", id)
+}
+
+// DeleteClient removes a client and kills every token it holds.
+func (m *Manager) DeleteClient(ctx context.Context, by audit.Origin, id string) error {
+	err := m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		e := audit.Event{Type: audit.ClientDeleted, Client: id, Origin: by}
+		if err := m.Revoked.Add(tx, "client_deleted", revoke.Entry{Kind: revoke.Client, Value: id}); err != nil {
+			return e, err
+		}
+		return e, m.Directory.DeleteClient(tx, id)
+	})
+	return known(err, "client", id)
+}
+
+// CreateResource registers a protected API and, if it is to introspect, makes its
+// secret, which is returned once.
+func (m *Manager) CreateResource(ctx context.Context, by audit.Origin, r spec.Resource, introspects bool) (spec.Resource, secret.Text, error) {
+	r = r.WithDefaults()
+	if err := problems(r.Validate()); err != nil {
+		return r, "", err
+	}
+	if r.ID == m.Issuer || strings.HasPrefix(r.ID, m.Issuer+"/") {
+		return r, "", invalid("id: %s belongs to the issuer itself; give the API its own identifier", r.ID)
+	}
+	if _, exists := m.Directory.Resource(r.ID); exists {
+		return r, "", invalid("a resource %q exists already", r.ID)
+	}
+	row := store.Resource{Resource: r, Source: store.SourceAPI}
+	var made secret.Text
+	if introspects {
+		made = secret.Random()
+		row.SecretHash = secret.Hash(made.Reveal())
+	}
+	return r, made, m.putResource(ctx, by, row)
+}
+
+func (m *Manager) putResource(ctx context.Context, by audit.Origin, r store.Resource) error {
+	return m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		return audit.Event{Type: audit.ResourcePut, Origin: by, Data: map[string]string{"resource": r.ID}}, m.Directory.PutResource(tx, r)
+	})
+}
+
+// DeleteResource removes a protected API: no token for it is made any more. Those that
+// are out stay valid until they expire, since nobody but the API takes them.
+func (m *Manager) DeleteResource(ctx context.Context, by audit.Origin, id string) error {
+	err := m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		return audit.Event{Type: audit.ResourceDeleted, Origin: by, Data: map[string]string{"resource": id}}, m.Directory.DeleteResource(tx, id)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return &Missing{"resource", id}
+	}
+	return err
+}

@@ -1,0 +1,184 @@
+// Package redeem answers the token endpoint: one file for each grant type. Each
+// goes the same way: everything is read and checked first, then tokens are signed,
+// then one conditional write spends what was presented. A check that fails spends
+// nothing, and a token that lost the race is never sent.
+package redeem
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/claims"
+	"github.com/jeton-auth/jeton/internal/directory"
+	"github.com/jeton-auth/jeton/internal/grant"
+	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/tokens"
+	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// Request is a token request of a client that is authenticated.
+type Request struct {
+	Client *store.Client
+	Params web.Params
+	Origin audit.Origin
+}
+
+// GrantType redeems one grant type.
+type GrantType interface {
+	Name() oauth.GrantType
+	Redeem(context.Context, Request) (Issued, error)
+}
+
+// Issued is what goes out (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
+type Issued struct {
+	AccessToken  string
+	ExpiresIn    int64 // seconds
+	Scope        string
+	RefreshToken string
+	IDToken      string
+}
+
+// Issuer is what the grant types share.
+type Issuer struct {
+	Store     *store.Store
+	Audit     *audit.Log
+	Log       *slog.Logger
+	Directory *directory.Directory
+	Grants    *grant.Grants
+	Revoked   *revoke.Log
+	Minter    *tokens.Minter
+}
+
+// Dispatcher finds the grant type of a request.
+type Dispatcher struct {
+	types []GrantType
+}
+
+// NewDispatcher knows the given grant types.
+func NewDispatcher(types ...GrantType) *Dispatcher { return &Dispatcher{types} }
+
+// Names lists the grant types, for the metadata.
+func (d *Dispatcher) Names() []oauth.GrantType {
+	names := make([]oauth.GrantType, len(d.types))
+	for i, t := range d.types {
+		names[i] = t.Name()
+	}
+	return names
+}
+
+// Redeem answers a token request. Every error is, or wraps, an *oauth.Error, or is a
+// failure of ours.
+func (d *Dispatcher) Redeem(ctx context.Context, r Request) (Issued, error) {
+	name := oauth.GrantType(r.Params.Get("grant_type"))
+	if name == "" {
+		return Issued{}, oauth.Refuse(oauth.InvalidRequest, "grant_type is missing")
+	}
+	for _, t := range d.types {
+		if t.Name() != name {
+			continue
+		}
+		if !r.Client.MayUse(name) {
+			return Issued{}, oauth.Refuse(oauth.UnauthorizedClient, "this client did not register the grant type %s", name)
+		}
+		return t.Redeem(ctx, r)
+	}
+	return Issued{}, oauth.Refuse(oauth.UnsupportedGrantType, "this server supports %s", list(d.Names()))
+}
+
+func list(names []oauth.GrantType) string {
+	s := ""
+	for i, n := range names {
+		if i > 0 {
+			s += ", "
+		}
+		s += string(n)
+	}
+	return s
+}
+
+// notOurs is the one answer to a credential that is forged, foreign or gone.
+func notOurs(what string) *oauth.Error {
+	return oauth.Refuse(oauth.InvalidGrant, "the %s is not one that this client was given, or it is over", what)
+}
+
+// find reads the grant of a presented credential and checks whose it is. head is
+// what tokens minted from this reading carry: it is read before the grant.
+func (i *Issuer) find(ctx context.Context, r Request, presented string, kind grant.Kind, what string) (c grant.Credential, g store.Grant, head int64, err error) {
+	head = i.Revoked.Head()
+	c, g, err = i.Grants.Find(ctx, presented)
+	if errors.Is(err, grant.ErrForged) {
+		return c, g, head, notOurs(what)
+	}
+	if err != nil {
+		return c, g, head, err
+	}
+	if c.Kind != kind || g.Client != r.Client.ID {
+		return c, g, head, notOurs(what)
+	}
+	return c, g, head, nil
+}
+
+// answer signs the tokens that a grant gives now. nonce is the code's; a refreshed ID
+// token has none.
+func (i *Issuer) answer(r Request, g *store.Grant, head int64, nonce string) (Issued, time.Time, error) {
+	now := i.Store.Now()
+	t, refusal := i.narrow(r.Client, g, r.Params)
+	if refusal != nil {
+		return Issued{}, now, refusal
+	}
+	access := tokens.Access{
+		Subject: g.Subject, ClientID: g.Client, Audience: t.audience, Scopes: t.scopes,
+		Handle: grant.Handle(g.ID), Rev: head,
+		AuthTime: g.Details.AuthTime, ACR: g.Details.ACR, AMR: g.Details.AMR,
+		Format: t.format, Alg: t.alg, Lifetime: t.lifetime,
+	}
+	if t.has(oauth.ScopeRoles) {
+		access.Roles = g.User.Roles
+	}
+	if t.has(oauth.ScopeGroups) {
+		access.Groups = g.User.Groups
+	}
+	token, expires, err := i.Minter.Access(now, access)
+	if err != nil {
+		return Issued{}, now, err
+	}
+	out := Issued{AccessToken: token, ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes)}
+	if t.openID {
+		out.IDToken, err = i.Minter.ID(now, tokens.ID{
+			Subject: g.Subject, ClientID: g.Client, Nonce: nonce,
+			AuthTime: g.Details.AuthTime, ACR: g.Details.ACR, AMR: g.Details.AMR, SID: g.Details.SID,
+			AccessToken: token, Alg: r.Client.IDTokenAlg,
+			Claims: claims.IDToken(&g.User, t.identity, g.Details.Claims.IDToken),
+		})
+	}
+	return out, expires, err
+}
+
+// consented looks again whether the person still allows a third party what the
+// grant holds.
+func (i *Issuer) consented(ctx context.Context, client *store.Client, g *store.Grant) (bool, error) {
+	if client.FirstParty {
+		return true, nil
+	}
+	_, err := i.Store.Read(ctx).Consent(g.Subject, g.Client)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// end ends a grant in a transaction of its own and names the reason.
+func (i *Issuer) end(ctx context.Context, r Request, g *store.Grant, event audit.Type, cause string) error {
+	return i.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		return i.event(r, g, event), i.Grants.End(tx, g.ID, cause)
+	})
+}
+
+func (i *Issuer) event(r Request, g *store.Grant, t audit.Type) audit.Event {
+	return audit.Event{Type: t, Subject: g.Subject, Client: g.Client, Grant: grant.Handle(g.ID), Origin: r.Origin}
+}

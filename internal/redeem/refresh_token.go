@@ -1,0 +1,169 @@
+package redeem
+
+import (
+	"context"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/grant"
+	"github.com/jeton-auth/jeton/internal/spec"
+	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// Refresh redeems refresh tokens (RFC 6749 §6, RFC 9700 §4.14).
+type Refresh struct{ *Issuer }
+
+// Name is the grant type's wire word.
+func (Refresh) Name() oauth.GrantType { return oauth.RefreshToken }
+
+// verdict is what the numbers say about a refresh token.
+type verdict int
+
+const (
+	rotate verdict = iota // the current number: the next one goes out
+	stay                  // the current number of a client whose tokens do not rotate
+	repeat                // the number before: its answer was lost, the same successor goes out
+	late                  // an older number, just now: refused, the grant lives
+	replay                // an older number: somebody has a copy, the grant ends
+	ahead                 // a number never written: the database lost acknowledged writes
+)
+
+// judge is the table of TOKENS §2. s is the row's number, n the one presented, served
+// how long ago the last rotation was, outages left out.
+func judge(s, n int64, rotates, confidential bool, served, grace time.Duration) verdict {
+	within := served <= grace
+	switch {
+	case n > s:
+		return ahead
+	case n == s && rotates:
+		return rotate
+	case n == s:
+		return stay
+	case n == s-1 && (within || confidential):
+		return repeat
+	case n < s-1 && within:
+		return late
+	}
+	return replay
+}
+
+// tries bounds how often a request that lost the race looks again.
+const tries = 8
+
+// Redeem rotates a refresh token, or says again what was lost.
+func (i Refresh) Redeem(ctx context.Context, r Request) (Issued, error) {
+	if !r.Params.Has("refresh_token") {
+		return Issued{}, oauth.Refuse(oauth.InvalidRequest, "refresh_token is missing")
+	}
+	for range tries {
+		out, again, err := i.once(ctx, r)
+		if err != nil || !again {
+			return out, err
+		}
+	}
+	return Issued{}, oauth.Refuse(oauth.TemporarilyUnavailable, "too many requests use this refresh token at once: try again")
+}
+
+// once reads, judges, signs and writes. again is true when another request changed
+// the grant in between.
+func (i Refresh) once(ctx context.Context, r Request) (out Issued, again bool, err error) {
+	c, g, head, err := i.find(ctx, r, r.Params.Get("refresh_token"), grant.Refresh, "refresh token")
+	if err != nil {
+		return out, false, err
+	}
+	now := i.Store.Now()
+	if !g.Live() || !now.Before(g.AbsoluteAt) || !now.Before(g.IdleAt) {
+		return out, false, notOurs("refresh token")
+	}
+	policy := r.Client.RefreshToken
+	v := judge(g.Number, c.Number, policy.Rotate != spec.RotateNever, r.Client.Confidential(),
+		i.Store.Outage.Served(g.RotatedAt, now), policy.Grace.Std())
+	switch v {
+	case late:
+		return out, false, oauth.Refuse(oauth.InvalidGrant, "the refresh token was replaced a moment ago: use the newest one")
+	case replay:
+		err := i.end(ctx, r, &g, audit.GrantReplayed, grant.CauseReplayed)
+		return out, false, orRefusal(err, "the refresh token was used before: all that its grant gave is revoked")
+	case ahead:
+		err := i.end(ctx, r, &g, audit.WritesLost, grant.CauseWritesLost)
+		return out, false, orRefusal(err, "the refresh token is newer than this server's records: log in again")
+	}
+	if ok, err := i.consented(ctx, r.Client, &g); err != nil || !ok {
+		return out, false, orRefusal(err, "the person no longer allows this client")
+	}
+	out, expires, err := i.answer(r, &g, head, "")
+	if err != nil {
+		return out, false, err
+	}
+	next := g.Number
+	if v == rotate {
+		next++
+	}
+	if out.RefreshToken, err = i.Grants.Refresh(&g, next); err != nil {
+		return Issued{}, false, err
+	}
+	won, err := i.spend(ctx, r, &g, v, idleEnd(r.Client, &g, now), noted(r.Client, expires))
+	if err != nil || !won {
+		return Issued{}, err == nil, err
+	}
+	return out, false, nil
+}
+
+// spend writes what a verdict says, if the grant is as it was read.
+func (i Refresh) spend(ctx context.Context, r Request, g *store.Grant, v verdict, idle, until time.Time) (won bool, err error) {
+	if v == stay && !worthNoting(r.Client, g, idle, until) {
+		return true, nil
+	}
+	err = i.Audit.Write(ctx, func(tx *store.Tx) (e audit.Event, err error) {
+		switch v {
+		case rotate:
+			e = i.event(r, g, audit.GrantRotated)
+			won, err = tx.Rotate(g.ID, g.Number, idle, until)
+		case repeat:
+			e = i.event(r, g, audit.AnswerRepeated)
+			won, err = tx.Touch(g.ID, g.Number, idle, until)
+		default:
+			e = i.event(r, g, audit.GrantUsed)
+			won, err = tx.Touch(g.ID, g.Number, idle, until)
+		}
+		if !won {
+			e = audit.Event{}
+		}
+		return e, err
+	})
+	return won, err
+}
+
+// idleEnd is when a grant that is used now ends for want of use.
+func idleEnd(c *store.Client, g *store.Grant, now time.Time) time.Time {
+	end := now.Add(c.RefreshToken.Idle.Std())
+	if end.After(g.AbsoluteAt) {
+		return g.AbsoluteAt
+	}
+	return end
+}
+
+// A grant whose tokens do not rotate notes its use at most once in a hundredth of the
+// idle time; the end of its access tokens is therefore noted as much ahead.
+const notedPerIdle = 100
+
+func slack(c *store.Client) time.Duration {
+	if c.RefreshToken.Rotate == spec.RotateNever {
+		return c.RefreshToken.Idle.Std() / notedPerIdle
+	}
+	return 0
+}
+
+func noted(c *store.Client, expires time.Time) time.Time { return expires.Add(slack(c)) }
+
+func worthNoting(c *store.Client, g *store.Grant, idle, until time.Time) bool {
+	return idle.Sub(g.IdleAt) >= slack(c) || until.Add(-slack(c)).After(g.TokensUntil)
+}
+
+func orRefusal(err error, description string) error {
+	if err != nil {
+		return err
+	}
+	return oauth.Refuse(oauth.InvalidGrant, "%s", description)
+}

@@ -1,0 +1,292 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/jobs"
+	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// Bounds of every connection: nobody holds the server by being slow.
+const (
+	headerTimeout = 10 * time.Second
+	readTimeout   = 30 * time.Second
+	writeTimeout  = 60 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 32 << 10
+	drainTimeout  = 15 * time.Second
+)
+
+// Run serves until ctx ends, then lets requests finish. ready is called once the
+// server answers.
+func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
+	c := s.opts.Config
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	public := httpServer(s.public, s.log)
+	if c.TLS != nil {
+		cert, err := tls.X509KeyPair(c.TLS.Cert, c.TLS.Key)
+		if err != nil {
+			return errors.Join(fmt.Errorf("tls: %w", err), ln.Close())
+		}
+		public.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}
+		ln = tls.NewListener(ln, public.TLSConfig)
+	}
+	socket, err := listenSocket(SocketPath(c))
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	commands := httpServer(s.admin, s.log)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	failed := make(chan error, 2)
+	for _, srv := range []struct {
+		*http.Server
+		net.Listener
+	}{{public, ln}, {commands, socket}} {
+		wg.Go(func() {
+			if err := srv.Serve(srv.Listener); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+				cancel()
+			}
+		})
+	}
+	wg.Go(func() { jobs.Run(ctx, s.log, s.audit, holder(), s.jobs()) })
+	if s.opts.Reload != nil {
+		wg.Go(func() { s.follow(ctx) })
+	}
+	ready(ln.Addr())
+	<-ctx.Done()
+
+	drain, stop := context.WithTimeout(context.Background(), drainTimeout)
+	defer stop()
+	err = errors.Join(public.Shutdown(drain), commands.Shutdown(drain))
+	wg.Wait()
+	select {
+	case e := <-failed:
+		err = errors.Join(err, e)
+	default:
+	}
+	return err
+}
+
+func httpServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// listenSocket opens the commands' socket for its owner alone. What lies there from a
+// server that was killed is in the way; a live one holds the database's lock, so that
+// this place is not reached.
+func listenSocket(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("commands: %w", err)
+	}
+	old := syscall.Umask(0o177)
+	ln, err := net.Listen("unix", path)
+	syscall.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("commands: %w", err)
+	}
+	return ln, nil
+}
+
+func trusted(c *config.Config) []netip.Prefix {
+	if c.BehindProxy == nil {
+		return nil
+	}
+	return c.BehindProxy.Trusted
+}
+
+// outer is what every request passes: an id, the log, and a floor under panics.
+func (s *Server) outer(next http.Handler) http.Handler {
+	https := len(s.opts.Config.Issuer) > 5 && s.opts.Config.Issuer[:6] == "https:"
+	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.contain(w, r)
+		if https {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	}))
+	if s.opts.Config.Log.Requests {
+		h = s.logged(h)
+	}
+	return web.WithRequestID(h)
+}
+
+// contain answers a request whose handler panicked. net/http would cut the
+// connection and name no request.
+func (s *Server) contain(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	s.log.Error("a request panicked", slog.Any("panic", p), slog.String("path", r.URL.Path), slog.String("request", web.RequestID(w)))
+	http.Error(w, `{"error":"server_error"}`, http.StatusInternalServerError)
+}
+
+// logged writes a line for each request: never its query, which may hold a code.
+func (s *Server) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(rec, r)
+		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", rec.status),
+			slog.Duration("took", time.Since(began)), slog.String("request", web.RequestID(w)))
+	})
+}
+
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// purge remembers where the walk over the grants goes on.
+type purge struct {
+	mu   sync.Mutex
+	next store.GrantID
+}
+
+// batch bounds how many rows one housekeeping transaction touches.
+const batch = 500
+
+// jobs are what goes on in the background, each under its lease.
+func (s *Server) jobs() []jobs.Job {
+	return []jobs.Job{
+		{Name: "alive", Every: 5 * time.Second, Run: func(ctx context.Context) error {
+			return s.store.Write(ctx, (*store.Tx).Alive)
+		}},
+		{Name: "keys", Every: time.Minute, Run: s.ring.Tick},
+		{Name: "expire", Every: 10 * time.Second, Run: s.expire},
+	}
+}
+
+// expire removes what is over, in small transactions.
+func (s *Server) expire(ctx context.Context) error {
+	s.revoked.Forget(s.store.Now())
+	for _, remove := range []func(*store.Tx, int) (int64, error){
+		(*store.Tx).PurgeFlows, (*store.Tx).PurgeUnredeemed, (*store.Tx).PurgeSessions,
+		(*store.Tx).PurgeRevocations, (*store.Tx).PurgeAttempts,
+	} {
+		for full := true; full; {
+			err := s.housekeep(ctx, func(tx *store.Tx) error {
+				n, err := remove(tx, batch)
+				full = n == batch
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	s.purge.mu.Lock()
+	defer s.purge.mu.Unlock()
+	for range 20 {
+		err := s.housekeep(ctx, func(tx *store.Tx) (err error) {
+			s.purge.next, err = tx.PurgeGrants(s.purge.next, batch)
+			return err
+		})
+		if err != nil || s.purge.next == (store.GrantID{}) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) housekeep(ctx context.Context, body func(*store.Tx) error) error {
+	return s.audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		return audit.Event{Type: audit.Housekeeping}, body(tx)
+	})
+}
+
+// follow applies the configuration again on SIGHUP and when one of its files changes.
+// What can't be read is reported and changes nothing.
+func (s *Server) follow(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	stamp := stampOf(s.opts.Config.Files)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		case <-tick.C:
+			now := stampOf(s.opts.Config.Files)
+			if slices.Equal(now, stamp) {
+				continue
+			}
+			stamp = now
+		}
+		if err := s.reload(ctx); err != nil {
+			s.log.Error("the configuration was not applied; what was in force stays", slog.Any("error", err))
+		}
+		stamp = stampOf(s.opts.Config.Files)
+	}
+}
+
+func (s *Server) reload(ctx context.Context) error {
+	c, err := s.opts.Reload()
+	if err != nil {
+		return err
+	}
+	old := s.opts.Config
+	if c.Issuer != old.Issuer || c.Listen != old.Listen || c.Store != old.Store || !slices.Equal(c.KeyEncryptionKey, old.KeyEncryptionKey) {
+		s.log.Warn("issuer, listen, store and key_encryption_key take effect at the next start")
+	}
+	if err := s.ring.SetAlgs(ctx, algs(c)); err != nil {
+		return err
+	}
+	if err := s.manager.Apply(ctx, c); err != nil {
+		return err
+	}
+	s.log.Info("the configuration was applied", slog.Int("clients", len(c.Clients)), slog.Int("resources", len(c.Resources)))
+	return nil
+}
+
+// stampOf is the modification time and size of each file.
+func stampOf(files []string) []string {
+	stamps := make([]string, len(files))
+	for i, f := range files {
+		if info, err := os.Stat(f); err == nil {
+			stamps[i] = fmt.Sprint(info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return stamps
+}

@@ -1,0 +1,219 @@
+// Package server builds the issuer: everything that it is made of stands in one
+// visible list, in the order in which it depends on each other.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/adminapi"
+	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/clientauth"
+	"github.com/jeton-auth/jeton/internal/clock"
+	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/directory"
+	"github.com/jeton-auth/jeton/internal/endpoints"
+	"github.com/jeton-auth/jeton/internal/grant"
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/manage"
+	"github.com/jeton-auth/jeton/internal/pages"
+	"github.com/jeton-auth/jeton/internal/password"
+	"github.com/jeton-auth/jeton/internal/redeem"
+	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/internal/tokens"
+	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// Options are what a server is made with. Config is required; Clock and Log have
+// defaults.
+type Options struct {
+	Config *config.Config
+	Clock  clock.Clock
+	Log    *slog.Logger
+	// Reload reads the configuration anew; nil: it never changes.
+	Reload func() (*config.Config, error)
+	// Hasher replaces the one that Config describes: a measurement leaves the cost
+	// of hashing out.
+	Hasher *password.Hasher
+}
+
+// Server is an issuer. Open makes one; Run serves it; Close ends it.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	engine  *sqlite.Engine
+	store   *store.Store
+	audit   *audit.Log
+	ring    *keys.Ring
+	revoked *revoke.Log
+	manager *manage.Manager
+	limits  *limit.Limiter
+	public  http.Handler
+	admin   http.Handler
+	purge   purge
+}
+
+// Open opens the store, makes what is missing, applies the configuration and builds
+// the handlers. Nothing listens yet.
+func Open(ctx context.Context, o Options) (_ *Server, err error) {
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	c := o.Config
+	s := &Server{opts: o, log: o.Log, engine: &sqlite.Engine{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.store, err = store.Open(ctx, s.engine, DatabasePath(c), o.Clock, o.Log); err != nil {
+		return nil, err
+	}
+	if err = s.begin(ctx); err != nil {
+		return nil, err
+	}
+	s.audit = audit.New(s.store, o.Log)
+	if s.revoked, err = revoke.Open(ctx, s.store); err != nil {
+		return nil, err
+	}
+	dir, err := directory.Open(ctx, s.store)
+	if err != nil {
+		return nil, err
+	}
+	if s.ring, err = keys.Open(ctx, s.audit, s.store, c.KeyEncryptionKey, keyPolicy(c)); err != nil {
+		return nil, err
+	}
+	hasher := o.Hasher
+	if hasher == nil {
+		p := c.Password
+		hasher = password.New(password.Params{Memory: uint32(p.Memory), Iterations: uint32(p.Iterations), Parallelism: uint8(p.Parallelism)}, p.Concurrency, p.Queue)
+	}
+	page, err := pages.New(pages.Brand{Name: c.Brand.Name})
+	if err != nil {
+		return nil, err
+	}
+	grants := grant.New(s.store, s.ring, s.revoked)
+	minter := tokens.NewMinter(c.Issuer, s.ring)
+	reader := tokens.NewReader(c.Issuer, s.ring, s.revoked)
+	s.limits = limit.New(s.audit, s.store)
+	s.manager = &manage.Manager{
+		Store: s.store, Audit: s.audit, Directory: dir, Ring: s.ring, Revoked: s.revoked, Grants: grants,
+		Hasher: hasher, Product: c.Brand.Name, Issuer: c.Issuer,
+	}
+	if err = s.manager.Apply(ctx, c); err != nil {
+		return nil, err
+	}
+	clients := clientauth.New(dir, clientauth.SecretBasic{}, clientauth.SecretPost{}, clientauth.None{})
+	issuer := &redeem.Issuer{Store: s.store, Audit: s.audit, Log: o.Log, Directory: dir, Grants: grants, Revoked: s.revoked, Minter: minter}
+	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer})
+
+	door := endpoints.Door{Log: o.Log, Peers: web.NewPeers(trusted(c))}
+	s.admin = adminapi.Handler(s.manager, o.Log)
+	s.public = s.outer(endpoints.Routes(prefix(c.Issuer), endpoints.All{
+		Metadata: &endpoints.Metadata{
+			Issuer: c.Issuer, Directory: dir, Redeem: dispatcher, Methods: clients.Methods(),
+			IDAlgs: algs(c), ACRs: nil, UILocales: nil,
+		},
+		JWKS:       &endpoints.JWKS{Ring: s.ring},
+		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher},
+		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Revoked: s.revoked, Reader: reader},
+		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader},
+		UserInfo:   &endpoints.UserInfo{Door: door, Issuer: c.Issuer, Store: s.store, Directory: dir, Reader: reader},
+		Ready:      s.store.Ping,
+	}))
+	_ = page
+	return s, nil
+}
+
+// begin makes the issuer's row on the first start; on a later one the time since the
+// last sign of life was an outage.
+func (s *Server) begin(ctx context.Context) error {
+	before, err := s.store.Read(ctx).Issuer()
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err == nil {
+		s.store.Outage.Add(before.AliveAt, s.store.Now())
+	}
+	return s.store.Write(ctx, func(tx *store.Tx) error {
+		if err := tx.CreateIssuer(5 * time.Minute); err != nil {
+			return err
+		}
+		return tx.Alive()
+	})
+}
+
+// Handler serves the issuer's public endpoints.
+func (s *Server) Handler() http.Handler { return s.public }
+
+// Admin serves the commands.
+func (s *Server) Admin() http.Handler { return s.admin }
+
+// Close closes the store. Requests must have ended.
+func (s *Server) Close() error {
+	var err error
+	if s.store != nil {
+		if s.audit != nil {
+			err = s.store.Write(context.Background(), (*store.Tx).Alive)
+		}
+		err = errors.Join(err, s.store.Close())
+		s.store = nil
+	}
+	return errors.Join(err, s.engine.Close())
+}
+
+// DatabasePath is where the store that a configuration names lies.
+func DatabasePath(c *config.Config) string { return strings.TrimPrefix(c.Store, "sqlite:") }
+
+// SocketPath is where a running server hears commands.
+func SocketPath(c *config.Config) string {
+	return filepath.Join(filepath.Dir(DatabasePath(c)), "jeton.sock")
+}
+
+// prefix is the path under which the issuer lies.
+func prefix(issuer string) string {
+	_, rest, _ := strings.Cut(issuer, "://")
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:]
+	}
+	return ""
+}
+
+// algs are the algorithms that the ring holds a key of: those that the declared
+// resources and clients ask for, and the two that everybody may.
+func algs(c *config.Config) []oauth.Alg {
+	all := []oauth.Alg{oauth.RS256, oauth.ES256}
+	add := func(a oauth.Alg) {
+		if !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	for _, r := range c.Resources {
+		add(r.AccessToken.Alg)
+	}
+	for _, cl := range c.Clients {
+		add(cl.IDTokenAlg)
+	}
+	return all
+}
+
+func keyPolicy(c *config.Config) keys.Policy {
+	return keys.Policy{Algs: algs(c), Rotate: c.Keys.Rotate.Std(), PublishBefore: c.Keys.PublishBefore.Std(), RetireAfter: c.Keys.RetireAfter.Std()}
+}
+
+func holder() string { return fmt.Sprintf("%s-%d", runtime.GOOS, time.Now().UnixNano()) }

@@ -1,0 +1,138 @@
+package tokens
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/verify"
+)
+
+// Token is an access token of ours that was read: signature or seal, issuer and
+// form are right. It is shared between requests and must not be changed.
+type Token struct {
+	*verify.Claims
+	Scopes []string
+	KeyID  string // empty for opaque tokens
+
+	introspection []byte
+}
+
+// For tells whether audience is among the token's.
+func (t *Token) For(audience string) bool { return slices.Contains(t.Audience, audience) }
+
+// Introspection is the answer to a question about this token (RFC 7662 §2.2).
+func (t *Token) Introspection() []byte { return t.introspection }
+
+func (t *Token) revocable() revoke.Claims {
+	return revoke.Claims{ID: t.ID, Subject: t.Subject, ClientID: t.ClientID, KeyID: t.KeyID, Rev: t.Rev}
+}
+
+// Reader reads the issuer's own tokens, without a network or a database.
+type Reader struct {
+	issuer string
+	ring   *keys.Ring
+	log    *revoke.Log
+	seen   *seen
+}
+
+// NewReader makes a Reader of an issuer's tokens.
+func NewReader(issuer string, ring *keys.Ring, log *revoke.Log) *Reader {
+	return &Reader{issuer: issuer, ring: ring, log: log, seen: newSeen(seenBytes)}
+}
+
+// Access reads an access token that is valid at now and not revoked. What makes a
+// token good at one moment only is looked at each time; what its bytes decide is
+// remembered. ErrInvalid: it is not valid.
+func (r *Reader) Access(token string, now time.Time) (*Token, error) {
+	generation := r.ring.Generation()
+	t, ok := r.seen.get(token, generation)
+	if !ok {
+		var err error
+		if t, err = r.first(token); err != nil {
+			return nil, err
+		}
+		r.seen.put(token, generation, t)
+	}
+	if t.Expiry <= now.Unix() || t.NotBefore > now.Unix() || r.log.Revoked(t.revocable()) {
+		return nil, ErrInvalid
+	}
+	return t, nil
+}
+
+// first reads a token for the first time.
+func (r *Reader) first(token string) (*Token, error) {
+	var payload []byte
+	var kid string
+	var err error
+	if LooksOpaque(token) {
+		payload, err = unseal(r.ring, r.issuer, token)
+	} else {
+		payload, kid, err = verify.Signed(token, oauth.TypAccessToken, r.ring.Key)
+	}
+	if err != nil {
+		return nil, errors.Join(ErrInvalid, err)
+	}
+	claims, err := verify.DecodeClaims(payload)
+	if err != nil {
+		return nil, errors.Join(ErrInvalid, err)
+	}
+	if claims.Issuer != r.issuer || claims.ID == "" || claims.Subject == "" || claims.Expiry == 0 || !claims.HasRev {
+		return nil, ErrInvalid
+	}
+	t := &Token{Claims: claims, Scopes: claims.Scopes(), KeyID: kid}
+	t.introspection = t.describe(payload)
+	return t, nil
+}
+
+// describe is the introspection answer: the token's claims, said to be active.
+func (t *Token) describe(payload []byte) []byte {
+	answer := make([]byte, 0, len(payload)+64)
+	answer = append(answer, `{"active":true,"token_type":"`+oauth.TokenTypeBearer+`",`...)
+	return append(answer, payload[1:]...)
+}
+
+// ErrHint says that an id_token_hint is no ID token of ours.
+var ErrHint = errors.New("tokens: not an ID token of this issuer")
+
+// Subject reads an ID token that comes back as a hint. Its age does not matter
+// (OpenID Connect RP-Initiated Logout §2).
+func (r *Reader) Subject(idToken string) (sub, sid, clientID string, err error) {
+	payload, _, err := verify.Signed(idToken, oauth.TypIDToken, r.ring.Key)
+	if err != nil {
+		return "", "", "", errors.Join(ErrHint, err)
+	}
+	claims, err := verify.DecodeClaims(payload)
+	if err != nil {
+		return "", "", "", errors.Join(ErrHint, err)
+	}
+	if claims.Issuer != r.issuer || claims.Subject == "" || len(claims.Audience) != 1 {
+		return "", "", "", fmt.Errorf("%w: it is for somebody else", ErrHint)
+	}
+	return claims.Subject, claims.SessionID, claims.Audience[0], nil
+}
+
+// halfHash is the left half of a token's hash by the hash of the algorithm that
+// signs the ID token (OpenID Connect Core §3.1.3.6).
+func halfHash(alg oauth.Alg, token string) string {
+	var sum []byte
+	switch alg {
+	case oauth.ES384:
+		h := sha512.Sum384([]byte(token))
+		sum = h[:]
+	case oauth.EdDSA:
+		h := sha512.Sum512([]byte(token))
+		sum = h[:]
+	default:
+		h := sha256.Sum256([]byte(token))
+		sum = h[:]
+	}
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+}
