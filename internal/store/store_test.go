@@ -115,3 +115,252 @@ func BenchmarkRotate(b *testing.B) {
 	}
 	wg.Wait()
 }
+
+// A body that fails is rolled back alone; the bodies that shared its transaction stay.
+func TestFailedBodyAlone(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	failure := errors.New("no")
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			err := s.Write(context.Background(), func(tx *store.Tx) error {
+				if err := tx.CreateUser(store.User{ID: fmt.Sprint(i), Email: fmt.Sprintf("u%d@example.com", i)}); err != nil {
+					return err
+				}
+				switch i % 4 {
+				case 1:
+					return failure
+				case 2:
+					panic("no")
+				}
+				return nil
+			})
+			if (i%4 == 1) != errors.Is(err, failure) || (i%4 == 2) != (err != nil && !errors.Is(err, failure)) {
+				t.Errorf("body %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	users, err := s.Read(t.Context()).Users("", 1000)
+	must(t, err)
+	if len(users) != 100 {
+		t.Errorf("%d users are there, want the 100 whose bodies succeeded", len(users))
+	}
+}
+
+// Memory changes after the commit, before Write returns, and not for what was rolled
+// back.
+func TestAfterCommit(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	seen := 0
+	must(t, s.Write(t.Context(), func(tx *store.Tx) error {
+		tx.AfterCommit(func() { seen++ })
+		if seen != 0 {
+			t.Error("memory changed before the commit")
+		}
+		return nil
+	}))
+	if seen != 1 {
+		t.Errorf("after the commit memory changed %d times, want once", seen)
+	}
+	if err := s.Write(t.Context(), func(tx *store.Tx) error {
+		tx.AfterCommit(func() { seen++ })
+		return errors.New("no")
+	}); err == nil || seen != 1 {
+		t.Errorf("a rolled back body changed memory: %v, %d", err, seen)
+	}
+}
+
+func TestEndedContext(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Write(ctx, func(*store.Tx) error { t.Error("ran"); return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Write = %v", err)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	engine := &sqlite.Engine{}
+	s, err := store.Open(t.Context(), engine, filepath.Join(t.TempDir(), "jeton.db"), clock.System{}, slog.New(slog.DiscardHandler))
+	must(t, err)
+	must(t, s.Close())
+	must(t, engine.Close())
+	if err := s.Write(t.Context(), func(*store.Tx) error { return nil }); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("Write on a closed store = %v", err)
+	}
+}
+
+// One process owns the file.
+func TestSecondOwner(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "jeton.db")
+	openAt(t, path, clock.System{})
+	_, err := store.Open(t.Context(), &sqlite.Engine{}, path, clock.System{}, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, sqlite.ErrInUse) {
+		t.Errorf("the second owner got %v", err)
+	}
+}
+
+// Of a hundred parallel uses of one number one wins.
+func TestRaces(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	g := seed(t, s)
+	for name, spend := range map[string]func(*store.Tx) (bool, error){
+		"rotate": func(tx *store.Tx) (bool, error) { return tx.Rotate(g.ID, 1, g.IdleAt, begin) },
+	} {
+		wins := 0
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				var won bool
+				err := s.Write(context.Background(), func(tx *store.Tx) (err error) {
+					won, err = spend(tx)
+					return err
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+				if won {
+					wins++
+				}
+			})
+		}
+		wg.Wait()
+		if wins != 1 {
+			t.Errorf("%s: %d of 100 won, want 1", name, wins)
+		}
+	}
+}
+
+// A grant that is not live rotates no more, whatever made it so.
+func TestOnlyLiveGrantsRotate(t *testing.T) {
+	t.Parallel()
+	for name, kill := range map[string]func(*store.Tx, store.GrantID) error{
+		"ended":           func(tx *store.Tx, id store.GrantID) error { _, err := tx.EndGrant(id, "test"); return err },
+		"user cut off":    func(tx *store.Tx, _ store.GrantID) error { return tx.CutOffUser("u_ada", 9) },
+		"client cut off":  func(tx *store.Tx, _ store.GrantID) error { return tx.CutOffClient("shop", 9) },
+		"all cut off":     func(tx *store.Tx, _ store.GrantID) error { return tx.CutOffAll(9) },
+		"user deleted":    func(tx *store.Tx, _ store.GrantID) error { return tx.DeleteUser("u_ada") },
+		"client deleted":  func(tx *store.Tx, _ store.GrantID) error { return tx.DeleteClient("shop") },
+		"client disabled": func(tx *store.Tx, _ store.GrantID) error { return tx.DisableClient("shop", true) },
+		"user disabled": func(tx *store.Tx, _ store.GrantID) error {
+			return tx.UpdateUser(store.User{ID: "u_ada", Email: "ada@example.com", Disabled: true})
+		},
+	} {
+		s, _ := open(t)
+		g := seed(t, s)
+		before, err := s.Read(t.Context()).Grant(g.ID)
+		must(t, err)
+		if !before.Live() {
+			t.Fatalf("%s: the grant was not live to begin with", name)
+		}
+		must(t, s.Write(t.Context(), func(tx *store.Tx) error { return kill(tx, g.ID) }))
+		after, err := s.Read(t.Context()).Grant(g.ID)
+		must(t, err)
+		if after.Live() {
+			t.Errorf("%s: the grant is still live", name)
+		}
+		must(t, s.Write(t.Context(), func(tx *store.Tx) error {
+			rotated, err := tx.Rotate(g.ID, 1, g.IdleAt, begin)
+			touched, terr := tx.Touch(g.ID, 1, g.IdleAt, begin)
+			if rotated || touched {
+				t.Errorf("%s: rotated %t, touched %t", name, rotated, touched)
+			}
+			return errors.Join(err, terr)
+		}))
+	}
+}
+
+// Growth: 10,000 rotations leave one row of one size.
+func TestRotationLeavesOneRow(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	g := seed(t, s)
+	for n := int64(1); n <= 10_000; n++ {
+		must(t, s.Write(t.Context(), func(tx *store.Tx) error {
+			won, err := tx.Rotate(g.ID, n, g.IdleAt, begin)
+			if err == nil && !won {
+				err = fmt.Errorf("lost at %d", n)
+			}
+			return err
+		}))
+	}
+	rows, err := s.Read(t.Context()).CountGrants()
+	must(t, err)
+	now, err := s.Read(t.Context()).Grant(g.ID)
+	must(t, err)
+	if rows != 1 || now.Number != 10_001 {
+		t.Errorf("%d rows at number %d, want 1 row at 10001", rows, now.Number)
+	}
+}
+
+func TestPurge(t *testing.T) {
+	t.Parallel()
+	s, c := open(t)
+	g := seed(t, s)
+	dead := seed(t, s)
+	must(t, s.Write(t.Context(), func(tx *store.Tx) error { _, err := tx.EndGrant(dead.ID, "test"); return err }))
+	unused := store.Grant{
+		Secret: secret.Bytes(32), Pepper: 1, Client: "shop", Subject: "u_ada", AbsoluteAt: begin.Add(100 * time.Hour), IdleAt: begin.Add(time.Minute),
+		Code: &store.CodeDetails{ExpiresAt: begin.Add(time.Minute)},
+	}
+	copy(unused.ID[:], secret.Bytes(16))
+	must(t, s.Write(t.Context(), func(tx *store.Tx) error { return tx.CreateGrant(unused) }))
+	purge := func() (rows int64) {
+		t.Helper()
+		must(t, s.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.PurgeUnredeemed(100)
+			next, perr := tx.PurgeGrants(store.GrantID{}, 100)
+			if next != (store.GrantID{}) {
+				t.Error("the walk did not reach the end")
+			}
+			return errors.Join(err, perr)
+		}))
+		rows, err := s.Read(t.Context()).CountGrants()
+		must(t, err)
+		return rows
+	}
+	if n := purge(); n != 3 {
+		t.Fatalf("%d rows, want 3: nothing is over yet", n)
+	}
+	c.Advance(90 * time.Second) // the tokens of the dead one are over, the code's row is kept a minute
+	if n := purge(); n != 2 {
+		t.Fatalf("%d rows, want 2: the ended grant's last token is over", n)
+	}
+	c.Advance(time.Minute)
+	if n := purge(); n != 1 {
+		t.Fatalf("%d rows, want 1: the unused code's row is over", n)
+	}
+	c.Advance(11 * time.Hour)
+	if n := purge(); n != 0 {
+		t.Fatalf("%d rows, want 0: the last one was idle too long", n)
+	}
+	if _, err := s.Read(t.Context()).Grant(g.ID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Grant = %v", err)
+	}
+}
+
+func TestOutages(t *testing.T) {
+	t.Parallel()
+	var o store.Outages
+	at := func(s int) time.Time { return begin.Add(time.Duration(s) * time.Second) }
+	o.Add(at(10), at(20))
+	o.Add(at(30), at(35))
+	o.Add(at(50), at(40)) // nonsense is ignored
+	for _, c := range []struct{ from, to, want int }{
+		{0, 5, 5}, {0, 15, 10}, {12, 18, 0}, {0, 40, 25}, {15, 32, 10}, {36, 60, 24}, {20, 10, 0},
+	} {
+		if got := o.Served(at(c.from), at(c.to)); got != time.Duration(c.want)*time.Second {
+			t.Errorf("Served(%d, %d) = %s, want %ds", c.from, c.to, got, c.want)
+		}
+	}
+}
