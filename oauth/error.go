@@ -10,23 +10,24 @@ import (
 type ErrorCode string
 
 const (
-	InvalidRequest          ErrorCode = "invalid_request"           // RFC 6749 §5.2
-	InvalidClient           ErrorCode = "invalid_client"            // RFC 6749 §5.2
-	InvalidGrant            ErrorCode = "invalid_grant"             // RFC 6749 §5.2
-	UnauthorizedClient      ErrorCode = "unauthorized_client"       // RFC 6749 §5.2
-	UnsupportedGrantType    ErrorCode = "unsupported_grant_type"    // RFC 6749 §5.2
-	InvalidScope            ErrorCode = "invalid_scope"             // RFC 6749 §5.2
-	AccessDenied            ErrorCode = "access_denied"             // RFC 6749 §4.1.2.1
-	UnsupportedResponseType ErrorCode = "unsupported_response_type" // RFC 6749 §4.1.2.1
-	ServerError             ErrorCode = "server_error"              // RFC 6749 §4.1.2.1
-	TemporarilyUnavailable  ErrorCode = "temporarily_unavailable"   // RFC 6749 §4.1.2.1
-	InvalidTarget           ErrorCode = "invalid_target"            // RFC 8707 §2
-	UnsupportedTokenType    ErrorCode = "unsupported_token_type"    // RFC 7009 §2.2.1
-	InvalidToken            ErrorCode = "invalid_token"             // RFC 6750 §3.1
-	InsufficientScope       ErrorCode = "insufficient_scope"        // RFC 6750 §3.1
-	LoginRequired           ErrorCode = "login_required"            // OpenID Connect Core §3.1.2.6
-	ConsentRequired         ErrorCode = "consent_required"          // OpenID Connect Core §3.1.2.6
-	InteractionRequired     ErrorCode = "interaction_required"      // OpenID Connect Core §3.1.2.6
+	InvalidRequest          ErrorCode = "invalid_request"                  // RFC 6749 §5.2
+	InvalidClient           ErrorCode = "invalid_client"                   // RFC 6749 §5.2
+	InvalidGrant            ErrorCode = "invalid_grant"                    // RFC 6749 §5.2
+	UnauthorizedClient      ErrorCode = "unauthorized_client"              // RFC 6749 §5.2
+	UnsupportedGrantType    ErrorCode = "unsupported_grant_type"           // RFC 6749 §5.2
+	InvalidScope            ErrorCode = "invalid_scope"                    // RFC 6749 §5.2
+	AccessDenied            ErrorCode = "access_denied"                    // RFC 6749 §4.1.2.1
+	UnsupportedResponseType ErrorCode = "unsupported_response_type"        // RFC 6749 §4.1.2.1
+	ServerError             ErrorCode = "server_error"                     // RFC 6749 §4.1.2.1
+	TemporarilyUnavailable  ErrorCode = "temporarily_unavailable"          // RFC 6749 §4.1.2.1
+	InvalidTarget           ErrorCode = "invalid_target"                   // RFC 8707 §2
+	UnsupportedTokenType    ErrorCode = "unsupported_token_type"           // RFC 7009 §2.2.1
+	InvalidToken            ErrorCode = "invalid_token"                    // RFC 6750 §3.1
+	InsufficientScope       ErrorCode = "insufficient_scope"               // RFC 6750 §3.1
+	InsufficientUserAuth    ErrorCode = "insufficient_user_authentication" // RFC 9470 §3
+	LoginRequired           ErrorCode = "login_required"                   // OpenID Connect Core §3.1.2.6
+	ConsentRequired         ErrorCode = "consent_required"                 // OpenID Connect Core §3.1.2.6
+	InteractionRequired     ErrorCode = "interaction_required"             // OpenID Connect Core §3.1.2.6
 	AccountSelection        ErrorCode = "account_selection_required"
 	RequestNotSupported     ErrorCode = "request_not_supported"             // OpenID Connect Core §3.1.2.6
 	RequestURINotSupported  ErrorCode = "request_uri_not_supported"         // OpenID Connect Core §3.1.2.6
@@ -40,6 +41,7 @@ var status = map[ErrorCode]int{
 	InvalidClient:          http.StatusUnauthorized,
 	InvalidToken:           http.StatusUnauthorized,
 	InsufficientScope:      http.StatusForbidden,
+	InsufficientUserAuth:   http.StatusUnauthorized,
 	ServerError:            http.StatusInternalServerError,
 	TemporarilyUnavailable: http.StatusServiceUnavailable,
 }

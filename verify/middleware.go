@@ -107,9 +107,6 @@ func (v *Verifier) refuse(w http.ResponseWriter, req *http.Request, r *requireme
 		if req.Context().Err() == nil { // or the caller just went away
 			v.log.WarnContext(req.Context(), "verify: a token could not be checked", "issuer", v.issuer, "error", e.Cause)
 		}
-	case InsufficientUserAuthentication:
-		status = http.StatusUnauthorized
-		fallthrough
 	default:
 		header.Set("WWW-Authenticate", v.errorChallenge(e, r))
 	}
@@ -132,7 +129,7 @@ func (v *Verifier) errorChallenge(e *oauth.Error, r *requirements) string {
 	switch e.Code {
 	case oauth.InsufficientScope:
 		b = appendParam(b, "scope", oauth.JoinScope(r.scopes))
-	case InsufficientUserAuthentication:
+	case oauth.InsufficientUserAuth:
 		if len(r.acrs) > 0 {
 			b = appendParam(b, "acr_values", strings.Join(r.acrs, " "))
 		}

@@ -10,10 +10,6 @@ import (
 	"github.com/jeton-auth/jeton/oauth"
 )
 
-// InsufficientUserAuthentication is the code for a token whose person has to
-// authenticate again, or better (RFC 9470 §3).
-const InsufficientUserAuthentication oauth.ErrorCode = "insufficient_user_authentication"
-
 // Requirement is what an API asks of a token beyond its being valid: Scopes, ACR
 // or MaxAge.
 type Requirement func(*requirements)
@@ -61,7 +57,7 @@ func newRequirements(needs []Requirement) requirements {
 }
 
 // Check tells whether a principal meets the requirements. Errors are *oauth.Error
-// with the code insufficient_scope or InsufficientUserAuthentication.
+// with the code insufficient_scope or oauth.InsufficientUserAuth.
 func (v *Verifier) Check(p *Principal, needs ...Requirement) error {
 	r := newRequirements(needs)
 	return r.check(p, v.now())
@@ -74,10 +70,10 @@ func (r *requirements) check(p *Principal, now time.Time) error {
 		}
 	}
 	if len(r.acrs) > 0 && (p.ACR == "" || !slices.Contains(r.acrs, p.ACR)) {
-		return oauth.Refuse(InsufficientUserAuthentication, "This needs a stronger authentication; authorize again with acr_values=%s.", strings.Join(r.acrs, " "))
+		return oauth.Refuse(oauth.InsufficientUserAuth, "This needs a stronger authentication; authorize again with acr_values=%s.", strings.Join(r.acrs, " "))
 	}
 	if r.aged && (p.AuthTime == 0 || now.Unix()-p.AuthTime > seconds(r.maxAge)) {
-		return oauth.Refuse(InsufficientUserAuthentication, "This needs a recent authentication; authorize again with max_age=%d.", seconds(r.maxAge))
+		return oauth.Refuse(oauth.InsufficientUserAuth, "This needs a recent authentication; authorize again with max_age=%d.", seconds(r.maxAge))
 	}
 	return nil
 }

@@ -229,10 +229,10 @@ func TestCheck(t *testing.T) {
 		"one scope too many":  {[]Requirement{Scopes("a", "c")}, oauth.InsufficientScope},
 		"in two requirements": {[]Requirement{Scopes("a"), Scopes("c")}, oauth.InsufficientScope},
 		"its acr":             {[]Requirement{ACR("gold", "silver")}, ""},
-		"a better acr":        {[]Requirement{ACR("gold")}, InsufficientUserAuthentication},
+		"a better acr":        {[]Requirement{ACR("gold")}, oauth.InsufficientUserAuth},
 		"recent":              {[]Requirement{MaxAge(time.Minute)}, ""},
-		"more recent":         {[]Requirement{MaxAge(59 * time.Second)}, InsufficientUserAuthentication},
-		"the lower of two":    {[]Requirement{MaxAge(59 * time.Second), MaxAge(time.Hour)}, InsufficientUserAuthentication},
+		"more recent":         {[]Requirement{MaxAge(59 * time.Second)}, oauth.InsufficientUserAuth},
+		"the lower of two":    {[]Requirement{MaxAge(59 * time.Second), MaxAge(time.Hour)}, oauth.InsufficientUserAuth},
 		"scope before acr":    {[]Requirement{ACR("gold"), Scopes("c")}, oauth.InsufficientScope},
 	} {
 		err := v.Check(p, c.needs...)

@@ -28,12 +28,12 @@ func Stylesheet() []byte { return bytes.Clone(css) }
 // add keeps data under a path that names its hash, and gives the path.
 func (r *Renderer) add(name, extension, contentType string, data []byte) string {
 	sum := sha256.Sum256(data)
-	path := "/assets/" + name + "." + hex.EncodeToString(sum[:8]) + "." + extension
+	path := r.brand.Base + "/assets/" + name + "." + hex.EncodeToString(sum[:8]) + "." + extension
 	r.assets[path] = asset{contentType, data}
 	return path
 }
 
-// Assets serves what the pages refer to, at /assets/ of the issuer's root. A name
+// Assets serves what the pages refer to, at assets/ under the brand's base. A name
 // holds the hash of its content, so browsers keep it for a year.
 func (r *Renderer) Assets() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -20,6 +20,7 @@ import (
 // Brand is how the service presents itself.
 type Brand struct {
 	Name string // "Jeton" when empty
+	Base string // path under which the issuer lies: "" or "/id"
 }
 
 // Renderer writes pages. It is safe for concurrent use.

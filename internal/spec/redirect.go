@@ -152,16 +152,15 @@ func sameButPort(registered, presented string) bool {
 
 // RedirectOrigin is the source expression that lets a Content-Security-Policy's
 // form-action follow a redirect to a validated redirect URI: its origin, or the
-// scheme alone for a private-use one. It is empty for a URI that is not valid.
-//
-// An IPv6 address also gives its scheme alone: sources cannot name one (CSP
-// Level 3 §2.3.1), and Chromium blocks the redirect under any narrower source.
+// scheme alone for a private-use one. It is empty for a URI that is not valid. No
+// source can name an IPv6 address (CSP Level 3 §2.3.1): whoever writes the policy
+// has to widen that origin's.
 func RedirectOrigin(uri string) string {
 	u, problem := parseRedirect(uri)
 	switch {
 	case problem != "":
 		return ""
-	case privateUse(u), strings.HasPrefix(u.Host, "["):
+	case privateUse(u):
 		return u.Scheme + ":"
 	}
 	return u.Scheme + "://" + u.Host
