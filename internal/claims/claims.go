@@ -89,17 +89,19 @@ func release(out map[string]any, u *store.User, names []string) {
 
 func individually(out map[string]any, u *store.User, asked map[string]*store.ClaimRequest) {
 	for name := range asked {
-		if known(name) {
+		if _, ok := Scope(name); ok {
 			release(out, u, []string{name})
 		}
 	}
 }
 
-func known(name string) bool {
-	for _, names := range byScope {
-		if slices.Contains(names, name) {
-			return true
+// Scope is the scope that a claim belongs to; ok is false for a claim that is not
+// supported.
+func Scope(claim string) (scope string, ok bool) {
+	for scope, names := range byScope {
+		if slices.Contains(names, claim) {
+			return scope, true
 		}
 	}
-	return false
+	return "", false
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth"
 )
 
 // All are the doors of an issuer.
@@ -14,20 +17,23 @@ type All struct {
 	Revoke     *Revoke
 	Introspect *Introspect
 	UserInfo   *UserInfo
+	Browser    *Browser
 	// Ready tells whether the store answers.
 	Ready func(context.Context) error
 }
 
 // Routes puts the doors under the path that the issuer's identifier has.
-func Routes(prefix string, a All) *http.ServeMux {
+func Routes(prefix string, a All) (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	get := func(path string, h http.Handler) {
 		mux.HandleFunc("GET "+path, openToAll(h.ServeHTTP))
 		mux.HandleFunc("OPTIONS "+path, preflight("GET"))
+		mux.HandleFunc(path, otherMethod("GET, HEAD, OPTIONS"))
 	}
 	post := func(path string, h http.Handler) {
 		mux.HandleFunc("POST "+prefix+path, openToAll(h.ServeHTTP))
 		mux.HandleFunc("OPTIONS "+prefix+path, preflight("POST"))
+		mux.HandleFunc(prefix+path, otherMethod("POST, OPTIONS"))
 	}
 	// OpenID Connect puts the issuer's path before the well-known part, RFC 8414 after.
 	get(prefix+"/.well-known/openid-configuration", a.Metadata)
@@ -39,6 +45,7 @@ func Routes(prefix string, a All) *http.ServeMux {
 	mux.HandleFunc("GET "+prefix+"/userinfo", openToAll(a.UserInfo.ServeHTTP))
 	mux.HandleFunc("POST "+prefix+"/userinfo", openToAll(a.UserInfo.ServeHTTP))
 	mux.HandleFunc("OPTIONS "+prefix+"/userinfo", preflight("GET, POST"))
+	mux.HandleFunc(prefix+"/userinfo", otherMethod("GET, HEAD, POST, OPTIONS"))
 
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +53,15 @@ func Routes(prefix string, a All) *http.ServeMux {
 		defer cancel()
 		answer(w, a.Ready(ctx))
 	})
-	return mux
+	return mux, a.Browser.Register(mux, prefix)
+}
+
+// otherMethod answers what an endpoint does not take.
+func otherMethod(allow string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", allow)
+		web.JSON(w, http.StatusMethodNotAllowed, errorBody{oauth.InvalidRequest, "this endpoint takes " + allow})
+	}
 }
 
 func answer(w http.ResponseWriter, err error) {

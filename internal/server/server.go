@@ -16,19 +16,25 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/adminapi"
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/authorize"
+	"github.com/jeton-auth/jeton/internal/claims"
 	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/clock"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/endpoints"
 	"github.com/jeton-auth/jeton/internal/grant"
+	"github.com/jeton-auth/jeton/internal/i18n"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/limit"
+	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/logout"
 	"github.com/jeton-auth/jeton/internal/manage"
 	"github.com/jeton-auth/jeton/internal/pages"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/redeem"
 	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 	"github.com/jeton-auth/jeton/internal/tokens"
@@ -103,7 +109,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		p := c.Password
 		hasher = password.New(password.Params{Memory: uint32(p.Memory), Iterations: uint32(p.Iterations), Parallelism: uint8(p.Parallelism)}, p.Concurrency, p.Queue)
 	}
-	page, err := pages.New(pages.Brand{Name: c.Brand.Name})
+	page, err := pages.New(pages.Brand{Name: c.Brand.Name, Base: prefix(c.Issuer)})
 	if err != nil {
 		return nil, err
 	}
@@ -124,19 +130,33 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 
 	door := endpoints.Door{Log: o.Log, Peers: web.NewPeers(trusted(c))}
 	s.admin = adminapi.Handler(s.manager, o.Log)
-	s.public = s.outer(endpoints.Routes(prefix(c.Issuer), endpoints.All{
+	sessions := session.New(grants, session.Policy{Idle: c.Sessions.Idle.Std(), Absolute: c.Sessions.Absolute.Std()})
+	flows := &authorize.Flows{
+		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader, ClaimScope: claims.Scope},
+		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions,
+	}
+	routes, err := endpoints.Routes(prefix(c.Issuer), endpoints.All{
 		Metadata: &endpoints.Metadata{
 			Issuer: c.Issuer, Directory: dir, Redeem: dispatcher, Methods: clients.Methods(),
-			IDAlgs: algs(c), ACRs: nil, UILocales: nil,
+			IDAlgs: algs(c), ACRs: login.ACRs(), UILocales: locales(),
 		},
 		JWKS:       &endpoints.JWKS{Ring: s.ring},
 		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher},
 		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Revoked: s.revoked, Reader: reader},
 		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader},
 		UserInfo:   &endpoints.UserInfo{Door: door, Issuer: c.Issuer, Store: s.store, Directory: dir, Reader: reader},
-		Ready:      s.store.Ping,
-	}))
-	_ = page
+		Browser: &endpoints.Browser{
+			Door: door, Issuer: c.Issuer, Store: s.store, Pages: page, Flows: flows,
+			Cookies:  session.Cookies{Secure: strings.HasPrefix(c.Issuer, "https:")},
+			Password: &login.Password{Store: s.store, Audit: s.audit, Hasher: hasher, Limits: s.limits, Log: o.Log},
+			Logouts:  &logout.Logouts{Store: s.store, Audit: s.audit, Directory: dir, Sessions: sessions, Hints: reader},
+		},
+		Ready: s.store.Ping,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.public = s.outer(routes)
 	return s, nil
 }
 
@@ -214,6 +234,14 @@ func algs(c *config.Config) []oauth.Alg {
 
 func keyPolicy(c *config.Config) keys.Policy {
 	return keys.Policy{Algs: algs(c), Rotate: c.Keys.Rotate.Std(), PublishBefore: c.Keys.PublishBefore.Std(), RetireAfter: c.Keys.RetireAfter.Std()}
+}
+
+func locales() []string {
+	var all []string
+	for _, l := range i18n.Languages() {
+		all = append(all, string(l))
+	}
+	return all
 }
 
 func holder() string { return fmt.Sprintf("%s-%d", runtime.GOOS, time.Now().UnixNano()) }

@@ -1,0 +1,102 @@
+package endpoints
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/jeton-auth/jeton/internal/authorize"
+	"github.com/jeton-auth/jeton/internal/pages"
+	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth"
+)
+
+// subjectParameter names the person to whom a consent page was shown. Should
+// somebody else log in in another tab, their consent is not this one.
+const subjectParameter = "subject"
+
+// consent is GET /consent: the page, or the next step where none is needed any more.
+func (b *Browser) consent(w http.ResponseWriter, r *http.Request) {
+	params, refusal := web.Query(r)
+	if refusal != nil {
+		b.failPage(w, r, refusal, "")
+		return
+	}
+	p, err := b.open(w, r, params)
+	if err != nil {
+		b.failPage(w, r, err, "")
+		return
+	}
+	out, err := p.Look(r.Context())
+	switch {
+	case err != nil:
+		b.failPage(w, r, err, p.Request.UILocales)
+	case out.Pending == nil || out.Step.Do != authorize.Consent:
+		b.follow(w, out)
+	default:
+		b.showConsent(w, r, p, out)
+	}
+}
+
+func (b *Browser) showConsent(w http.ResponseWriter, r *http.Request, p *authorize.Pending, out authorize.Outcome) {
+	account, err := b.account(r, out.Session)
+	if err != nil {
+		b.failPage(w, r, err, p.Request.UILocales)
+		return
+	}
+	b.Pages.Write(w, r, http.StatusOK, pages.Consent{
+		Action: b.prefix + "/consent", Hidden: map[string]string{flowParameter: p.ID(), subjectParameter: out.Session.Subject},
+		ClientName: p.Client.DisplayName(), Account: account, Scopes: b.lines(p, out.Step.Ask),
+		RedirectOrigin: p.To.Origin(), RedirectHost: p.To.Host(), UILocales: p.Request.UILocales,
+	})
+}
+
+// lines are what is asked for, in a fixed order: first what concerns the person, then
+// each API.
+func (b *Browser) lines(p *authorize.Pending, ask map[string][]string) []pages.ScopeLine {
+	var lines []pages.ScopeLine
+	for _, scope := range oauth.IdentityScopes {
+		if slices.Contains(ask[""], scope) {
+			lines = append(lines, pages.ScopeLine{Name: scope})
+		}
+	}
+	for _, api := range p.Request.Resources {
+		scopes, asked := ask[api.ID]
+		if !asked {
+			continue
+		}
+		name := api.ID
+		if res, ok := b.Flows.Directory.Resource(api.ID); ok && res.Name != "" {
+			name = res.Name
+		}
+		if len(scopes) == 0 {
+			lines = append(lines, pages.ScopeLine{Name: api.ID, Resource: name})
+		}
+		for _, scope := range scopes {
+			lines = append(lines, pages.ScopeLine{Name: scope, Resource: name})
+		}
+	}
+	return lines
+}
+
+// consentPost is POST /consent, by the button allow or deny. A form without either
+// says nothing: the page is shown again.
+func (b *Browser) consentPost(w http.ResponseWriter, r *http.Request, params web.Params) {
+	p, err := b.open(w, r, params)
+	if err != nil {
+		b.failPage(w, r, err, "")
+		return
+	}
+	switch {
+	case params.Has("deny"):
+		b.deny(w, r, p)
+	case params.Has("allow"):
+		out, err := p.Allow(r.Context(), params.Get(subjectParameter))
+		if err != nil {
+			b.failPage(w, r, err, p.Request.UILocales)
+			return
+		}
+		b.follow(w, out)
+	default:
+		redirect(w, b.step("/consent", p))
+	}
+}
