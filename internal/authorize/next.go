@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -94,8 +95,11 @@ func (s *State) stale() bool {
 	if s.prompts(oauth.PromptLogin) || s.prompts(oauth.PromptSelectAccount) {
 		return true
 	}
-	age := s.Request.MaxAge
-	return age != nil && s.Now.Sub(s.Session.AuthTime) > time.Duration(*age)*time.Second
+	if s.Request.MaxAge == nil {
+		return false
+	}
+	const longest = math.MaxInt64 / int64(time.Second)
+	return s.Now.Sub(s.Session.AuthTime) > time.Duration(min(*s.Request.MaxAge, longest))*time.Second
 }
 
 // missing is what the person has yet to allow: what they have not allowed before, or
