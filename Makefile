@@ -17,6 +17,7 @@ help: ## what you are reading
 .PHONY: test
 test: need lint ## everything that must hold: formatting, vet, staticcheck, all tests with the race detector
 	go test -race -timeout 15m -tags $(TAGS) $(TESTFLAGS) ./...
+	$(MAKE) -C bench test
 
 .PHONY: need
 need: ## what the tests need on this machine, installed where it is missing
