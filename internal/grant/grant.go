@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/recent"
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store"
@@ -39,11 +40,21 @@ type Grants struct {
 	st      *store.Store
 	peppers Peppers
 	log     *revoke.Log
+	used    *recent.Cache[store.GrantID, remembered]
 }
+
+// remembered is a grant as it was read or written a moment ago.
+type remembered struct {
+	store.Grant
+	users uint64 // version of the users that it was read with
+}
+
+// usedGrants bounds how many grants are remembered: a few megabytes.
+const usedGrants = 4096
 
 // New makes a Grants.
 func New(st *store.Store, peppers Peppers, log *revoke.Log) *Grants {
-	return &Grants{st, peppers, log}
+	return &Grants{st, peppers, log, recent.New[store.GrantID, remembered](usedGrants)}
 }
 
 // Handle names a grant in tokens: base64url of its id.
@@ -92,6 +103,7 @@ func (s *Grants) Find(ctx context.Context, presented string) (Credential, store.
 	if !ok || !c.plausible(pepper) {
 		return c, store.Grant{}, ErrForged
 	}
+	version := s.st.UsersVersion()
 	g, err := s.st.Read(ctx).Grant(c.ID)
 	if errors.Is(err, store.ErrNotFound) {
 		return c, g, ErrForged
@@ -102,8 +114,43 @@ func (s *Grants) Find(ctx context.Context, presented string) (Credential, store.
 	if !c.authentic(pepper, &g) {
 		return c, store.Grant{}, ErrForged
 	}
+	if c.Kind == Refresh && g.Live() {
+		s.used.Put(c.ID, remembered{g, version}, 1)
+	}
 	return c, g, nil
 }
+
+// Recall is Find from memory, for a grant that was used a moment ago. What it returns
+// may be out of date and decides nothing: it serves to sign the tokens of a
+// conditional write, which judges by the row. ok is false where nothing is remembered.
+func (s *Grants) Recall(presented string) (c Credential, g store.Grant, ok bool) {
+	c, err := parse(presented)
+	if err != nil {
+		return c, g, false
+	}
+	pepper, ok := s.peppers.PepperByID(c.Pepper)
+	if !ok || !c.plausible(pepper) {
+		return c, g, false
+	}
+	m, ok := s.used.Get(c.ID)
+	if !ok || m.users != s.st.UsersVersion() || !c.authentic(pepper, &m.Grant) {
+		return c, g, false
+	}
+	return c, m.Grant, true
+}
+
+// Rotated remembers that a grant, as it was found or recalled, now stands at a number.
+func (s *Grants) Rotated(g store.Grant, number int64, at, idleAt, tokensUntil time.Time) {
+	m, ok := s.used.Get(g.ID)
+	if !ok || m.Number >= number {
+		return
+	}
+	m.Code, m.Number, m.RotatedAt, m.IdleAt, m.TokensUntil = nil, number, at, idleAt, tokensUntil
+	s.used.Put(g.ID, m, 1)
+}
+
+// Forget drops what is remembered of a grant.
+func (s *Grants) Forget(id store.GrantID) { s.used.Drop(id) }
 
 // Refresh is the grant's refresh token of a number.
 func (s *Grants) Refresh(g *store.Grant, number int64) (string, error) {

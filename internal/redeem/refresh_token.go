@@ -56,9 +56,9 @@ func (i Refresh) Redeem(ctx context.Context, r Request) (Issued, error) {
 	if !r.Params.Has("refresh_token") {
 		return Issued{}, oauth.Refuse(oauth.InvalidRequest, "refresh_token is missing")
 	}
-	for range tries {
-		out, again, err := i.once(ctx, r)
-		if err != nil || !again {
+	for try := range tries {
+		out, again, err := i.once(ctx, r, try == 0)
+		if !again {
 			return out, err
 		}
 	}
@@ -66,19 +66,34 @@ func (i Refresh) Redeem(ctx context.Context, r Request) (Issued, error) {
 }
 
 // once reads, judges, signs and writes. again is true when another request changed
-// the grant in between.
-func (i Refresh) once(ctx context.Context, r Request) (out Issued, again bool, err error) {
-	c, g, head, err := i.find(ctx, r, r.Params.Get("refresh_token"), grant.Refresh, "refresh token")
-	if err != nil {
-		return out, false, err
+// the grant in between, or memory did not suffice. Memory serves for the ordinary
+// rotation alone, which the conditional write judges; everything else is decided on
+// the row.
+func (i Refresh) once(ctx context.Context, r Request, recall bool) (out Issued, again bool, err error) {
+	presented := r.Params.Get("refresh_token")
+	head := i.Revoked.Head()
+	c, g, recalled := grant.Credential{}, store.Grant{}, false
+	if recall {
+		c, g, recalled = i.Grants.Recall(presented)
+	}
+	if recalled && (c.Kind != grant.Refresh || g.Client != r.Client.ID || c.Number != g.Number) {
+		return out, true, nil
+	}
+	if !recalled {
+		if c, g, head, err = i.find(ctx, r, presented, grant.Refresh, "refresh token"); err != nil {
+			return out, false, err
+		}
 	}
 	now := i.Store.Now()
 	if !g.Live() || !now.Before(g.AbsoluteAt) || !now.Before(g.IdleAt) {
-		return out, false, notOurs("refresh token")
+		return out, recalled, notOurs("refresh token")
 	}
 	policy := r.Client.RefreshToken
 	v := judge(g.Number, c.Number, policy.Rotate != spec.RotateNever, r.Client.Confidential(),
 		i.Store.Outage.Served(g.RotatedAt, now), policy.Grace.Std())
+	if recalled && v != rotate {
+		return out, true, nil
+	}
 	switch v {
 	case late:
 		return out, false, oauth.Refuse(oauth.InvalidGrant, "the refresh token was replaced a moment ago: use the newest one")
@@ -103,9 +118,14 @@ func (i Refresh) once(ctx context.Context, r Request) (out Issued, again bool, e
 	if out.RefreshToken, err = i.Grants.Refresh(&g, next); err != nil {
 		return Issued{}, false, err
 	}
-	won, err := i.spend(ctx, r, &g, v, idleEnd(r.Client, &g, now), noted(r.Client, expires))
+	idle, until := idleEnd(r.Client, &g, now), noted(r.Client, expires)
+	won, err := i.spend(ctx, r, &g, v, idle, until)
 	if err != nil || !won {
+		i.Grants.Forget(g.ID)
 		return Issued{}, err == nil, err
+	}
+	if v == rotate {
+		i.Grants.Rotated(g, next, now, idle, until)
 	}
 	return out, false, nil
 }

@@ -20,6 +20,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/clock"
@@ -61,6 +62,7 @@ type Store struct {
 	read   *sql.DB
 	writer *writer
 	stmts  sync.Map // query text → *sql.Stmt on read
+	users  atomic.Uint64
 	Outage Outages
 }
 
@@ -100,6 +102,10 @@ func (s *Store) Close() error {
 // Now is the time by the database's clock. With an embedded engine that is the
 // process's own.
 func (s *Store) Now() time.Time { return s.clock.Now() }
+
+// UsersVersion rises with every change of a user. What was read of users before is
+// out of date then.
+func (s *Store) UsersVersion() uint64 { return s.users.Load() }
 
 // Write runs body in a transaction and returns when it is durable, or has left no
 // trace. Where the transaction cannot be decided it may run body more than once.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 )
 
@@ -15,12 +16,17 @@ import (
 const groupLimit = 256
 
 // writer owns the connection that writes. Its goroutine takes the bodies that
-// wait, runs them in one transaction, each under a savepoint, and commits once.
+// wait, runs them in one transaction and commits once.
+//
+// A savepoint costs about as much as a small body, and bodies seldom fail. So a
+// group first runs without: only when a body fails that had changed something, the
+// whole group is rolled back and run again, each body under a savepoint.
 type writer struct {
 	s     *Store
 	db    *sql.DB
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	dirty bool // the body that runs has changed something
 	queue chan *job
 	quit  chan struct{}
 	done  chan struct{}
@@ -106,14 +112,9 @@ func (w *writer) loop() {
 
 // commit runs the group in one transaction and answers every caller.
 func (w *writer) commit(group []*job) {
-	err := w.control("BEGIN IMMEDIATE")
-	if err == nil {
-		for _, j := range group {
-			w.runOne(j, len(group) > 1)
-		}
-		if err = w.control("COMMIT"); err != nil {
-			_ = w.control("ROLLBACK")
-		}
+	err := w.transaction(group, w.runPlain)
+	if errors.Is(err, errAgain) {
+		err = w.transaction(group, w.runGuarded)
 	}
 	if err != nil {
 		w.s.log.Error("the database did not take a write; nothing of it was kept", slog.Any("error", err))
@@ -137,26 +138,58 @@ func (w *writer) commit(group []*job) {
 	}
 }
 
-// runOne runs one body. A failed body is rolled back alone.
-func (w *writer) runOne(j *job, shared bool) {
-	if j.err = j.ctx.Err(); j.err != nil {
-		return
+// errAgain says that a body failed which had changed something.
+var errAgain = errors.New("store: run the group again under savepoints")
+
+// transaction runs the group in one transaction. run returns an error to roll all of
+// it back.
+func (w *writer) transaction(group []*job, run func(*job) error) error {
+	if err := w.control("BEGIN IMMEDIATE"); err != nil {
+		return err
 	}
-	if j.err = w.control("SAVEPOINT body"); j.err != nil {
-		return
+	for _, j := range group {
+		if err := run(j); err != nil {
+			return errors.Join(err, w.control("ROLLBACK"))
+		}
 	}
-	j.tx = &Tx{Reader: Reader{run: w}, s: w.s, now: w.s.clock.Now()}
-	j.err = w.guarded(j)
-	end := "RELEASE body"
-	if j.err != nil {
-		end = "ROLLBACK TO body; RELEASE body"
+	err := w.control("COMMIT")
+	if err != nil {
+		_ = w.control("ROLLBACK")
 	}
-	if err := w.control(end); err != nil {
-		j.err = errors.Join(j.err, err)
-	}
+	return err
 }
 
-func (w *writer) guarded(j *job) (err error) {
+// runPlain runs a body that is taken to succeed.
+func (w *writer) runPlain(j *job) error {
+	if j.err = j.ctx.Err(); j.err != nil {
+		return nil
+	}
+	j.err = w.body(j)
+	if j.err != nil && w.dirty {
+		return errAgain
+	}
+	return nil
+}
+
+// runGuarded runs a body under a savepoint. A failed body is rolled back alone.
+func (w *writer) runGuarded(j *job) error {
+	if j.err = j.ctx.Err(); j.err != nil {
+		return nil
+	}
+	if err := w.control("SAVEPOINT body"); err != nil {
+		return err
+	}
+	j.err = w.body(j)
+	if j.err != nil {
+		return errors.Join(w.control("ROLLBACK TO body"), w.control("RELEASE body"))
+	}
+	return w.control("RELEASE body")
+}
+
+// body runs a body; its panic becomes its error.
+func (w *writer) body(j *job) (err error) {
+	j.tx = &Tx{Reader: Reader{run: w}, s: w.s, now: w.s.clock.Now()}
+	w.dirty = false
 	defer func() {
 		if p := recover(); p != nil {
 			w.s.log.Error("a transaction panicked and was rolled back", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
@@ -184,6 +217,7 @@ func (w *writer) prepared(query string) (*sql.Stmt, error) {
 }
 
 func (w *writer) query(query string, args []any) (*sql.Rows, error) {
+	w.dirty = w.dirty || !strings.HasPrefix(query, "SELECT")
 	st, err := w.prepared(query)
 	if err != nil {
 		return nil, err
@@ -192,6 +226,7 @@ func (w *writer) query(query string, args []any) (*sql.Rows, error) {
 }
 
 func (w *writer) exec(query string, args []any) (sql.Result, error) {
+	w.dirty = true
 	st, err := w.prepared(query)
 	if err != nil {
 		return nil, err

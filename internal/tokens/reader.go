@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/recent"
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/verify"
@@ -40,12 +42,25 @@ type Reader struct {
 	issuer string
 	ring   *keys.Ring
 	log    *revoke.Log
-	seen   *seen
+	seen   *recent.Cache[string, seen]
 }
+
+// seen is a token that was read with the key ring of a generation.
+type seen struct {
+	*Token
+	generation uint64
+}
+
+// seenBytes bounds the memory of the tokens that were read before, and entryOverhead
+// is what one takes besides its text, counted generously.
+const (
+	seenBytes     = 12 << 20
+	entryOverhead = 512
+)
 
 // NewReader makes a Reader of an issuer's tokens.
 func NewReader(issuer string, ring *keys.Ring, log *revoke.Log) *Reader {
-	return &Reader{issuer: issuer, ring: ring, log: log, seen: newSeen(seenBytes)}
+	return &Reader{issuer: issuer, ring: ring, log: log, seen: recent.New[string, seen](seenBytes)}
 }
 
 // Access reads an access token that is valid at now and not revoked. What makes a
@@ -53,13 +68,15 @@ func NewReader(issuer string, ring *keys.Ring, log *revoke.Log) *Reader {
 // remembered. ErrInvalid: it is not valid.
 func (r *Reader) Access(token string, now time.Time) (*Token, error) {
 	generation := r.ring.Generation()
-	t, ok := r.seen.get(token, generation)
-	if !ok {
+	before, ok := r.seen.Get(token)
+	t := before.Token
+	if !ok || before.generation != generation {
 		var err error
 		if t, err = r.first(token); err != nil {
 			return nil, err
 		}
-		r.seen.put(token, generation, t)
+		// The caller's string may be a part of a whole request.
+		r.seen.Put(strings.Clone(token), seen{t, generation}, len(token)+2*len(t.introspection)+entryOverhead)
 	}
 	if t.Expiry <= now.Unix() || t.NotBefore > now.Unix() || r.log.Revoked(t.revocable()) {
 		return nil, ErrInvalid

@@ -137,8 +137,8 @@ CREATE TABLE keys (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit (
-  id      TEXT    PRIMARY KEY,
   at      INTEGER NOT NULL,
+  id      TEXT    NOT NULL,
   type    TEXT    NOT NULL,
   subject TEXT    NOT NULL,
   client  TEXT    NOT NULL,
@@ -146,9 +146,9 @@ CREATE TABLE audit (
   actor   TEXT    NOT NULL,
   address TEXT    NOT NULL,
   request TEXT    NOT NULL,
-  data    TEXT    NOT NULL
-) STRICT;
-CREATE INDEX audit_at ON audit (at);
+  data    TEXT    NOT NULL,
+  PRIMARY KEY (at, id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE leases (
   name   TEXT    PRIMARY KEY,
