@@ -92,4 +92,3 @@ func TestChangesMeanwhile(t *testing.T) {
 		f.wantDo(b.took(b.open(out.Pending.ID()).Look(t.Context())), Login)
 	})
 }
-
