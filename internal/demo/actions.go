@@ -77,7 +77,7 @@ func (a *web) ask(ctx context.Context, token string) (*reply, error) {
 
 // into puts the reply into a result.
 func (p *reply) into(r *result) *result {
-	r.Status, r.Challenge, r.Body = fmt.Sprintf("%d %s", p.status, http.StatusText(p.status)), p.challenge, p.body
+	r.Status, r.Challenge, r.Body = fmt.Sprintf("%d %s", p.status, http.StatusText(p.status)), p.challenge, indent([]byte(p.body))
 	return r
 }
 
@@ -147,8 +147,12 @@ func (a *web) revoke(ctx context.Context, acc *account) *result {
 		case err != nil:
 			return &result{Title: "Revoked, but the API did not answer.", Detail: err.Error()}
 		case p.status == http.StatusUnauthorized:
+			which := "the first call"
+			if calls > 1 {
+				which = fmt.Sprintf("call number %d", calls)
+			}
 			return p.into(&result{Good: true, Title: "Revoked.", Detail: fmt.Sprintf(
-				"The issuer answered in %s. The API refused the token %s later, on call number %d since.", ms(revoked.Sub(began)), ms(since), calls)})
+				"The issuer answered in %s. The API refused the token %s later, at %s.", ms(revoked.Sub(began)), ms(since), which)})
 		case since > revokeWait:
 			return p.into(&result{Title: "Revoked, but the API still takes the token.", Detail: fmt.Sprintf("It was asked %d times within %s.", calls, ms(since))})
 		}

@@ -75,7 +75,7 @@ func newAPI(ctx context.Context, o Options, p *renderer, client *http.Client) (*
 	mux.Handle("POST /orders", v.Require(ScopeWrite)(http.HandlerFunc(a.create)))
 	mux.Handle("GET "+verify.MetadataPath, v.Metadata())
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		a.pages.write(w, http.StatusOK, "api", view{Title: "Demo orders API", Brand: "Demo orders API", Options: o}, "")
+		a.pages.write(w, http.StatusOK, "api", view{Title: "A protected API", Brand: "Demo orders API", Wide: true, Options: o}, "")
 	})
 	files(mux)
 	a.handler = mux

@@ -33,7 +33,19 @@ type accountView struct {
 	Revoked   bool
 }
 
-type claim struct{ Name, Value string }
+// Refreshed is how often in words.
+func (a accountView) Refreshed() string {
+	switch a.Refreshes {
+	case 0:
+		return "not yet"
+	case 1:
+		return "once"
+	}
+	return fmt.Sprintf("%d times", a.Refreshes)
+}
+
+// claim is one with its value, and for a time the words for it.
+type claim struct{ Name, Value, Time string }
 
 // tokenView is an access token, read but not judged.
 type tokenView struct {
@@ -106,16 +118,29 @@ func (v tokenView) Remaining() string {
 	return fmt.Sprintf("%d min %d s left", v.Left/60, v.Left%60)
 }
 
-// claimList is the claims sorted by name, each as JSON unless it is text.
+// personal are the claims about the person, shown before those about the login.
+var personal = []string{"name", "email", "email_verified", "preferred_username", "roles", "groups", "sub"}
+
+// claimList is the claims, each as JSON unless it is text.
 func claimList(claims map[string]any) []claim {
 	list := make([]claim, 0, len(claims))
+	names := slices.DeleteFunc(slices.Clone(personal), func(name string) bool { _, ok := claims[name]; return !ok })
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		if !slices.Contains(personal, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
 		c := claim{Name: name}
 		switch v := claims[name].(type) {
 		case string:
 			c.Value = v
 		case float64:
 			c.Value = fmt.Sprintf("%.0f", v)
+			switch name {
+			case "iat", "exp", "auth_time", "updated_at":
+				c.Time = time.Unix(int64(v), 0).UTC().Format("2 Jan 2006 15:04:05 UTC")
+			}
 		default:
 			b, _ := json.Marshal(v) // it came from JSON
 			c.Value = string(b)

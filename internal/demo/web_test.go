@@ -25,7 +25,7 @@ func TestJourney(t *testing.T) {
 
 	s.clock.Advance(10 * time.Second)
 	s.get("/").shows(t, 200, "4 min 50 s left")
-	s.submit("/refresh").shows(t, 200, "You have a new access token.", "rose from 1 to 2", `id="number">2<`, "1 times", "5 min 0 s left")
+	s.submit("/refresh").shows(t, 200, "You have a new access token.", "rose from 1 to 2", `id="number">2<`, ">once<", "5 min 0 s left")
 
 	s.clock.Advance(5*time.Minute + time.Second)
 	s.submit("/call-api").shows(t, 200, "The API refused the token.", "401 Unauthorized", "The token has expired.", "WWW-Authenticate")
@@ -34,7 +34,7 @@ func TestJourney(t *testing.T) {
 	s.issuer.set(func() { s.issuer.lag = 3 })
 	p = s.submit("/revoke")
 	p.shows(t, 200, "Revoked.", "401 Unauthorized", ">revoked<", "Log in again")
-	if m := regexp.MustCompile(`refused the token (\d+\.\d) ms later, on call number 4 since`).FindString(p.body); m == "" {
+	if m := regexp.MustCompile(`refused the token (\d+\.\d) ms later, at call number 4\.`).FindString(p.body); m == "" {
 		t.Error("the page does not tell how long the revocation took:", p.body)
 	}
 	s.submit("/call-api").shows(t, 200, "The API refused the token.")
@@ -195,7 +195,7 @@ func TestRefreshOfAnotherPerson(t *testing.T) {
 	s := newStage(t)
 	s.submit("/login")
 	s.issuer.set(func() { s.issuer.idToken["sub"] = "u_eve" })
-	s.submit("/refresh").shows(t, 200, "about another person", "0 times")
+	s.submit("/refresh").shows(t, 200, "about another person", "not yet")
 }
 
 func TestRevokeRefused(t *testing.T) {
@@ -255,7 +255,7 @@ func TestForeignForms(t *testing.T) {
 		}
 		s.get(path).shows(t, http.StatusMethodNotAllowed)
 	}
-	s.get("/").shows(t, 200, "Hello", "0 times")
+	s.get("/").shows(t, 200, "Hello", "not yet")
 }
 
 func TestOtherNameOfThisMachine(t *testing.T) {
