@@ -51,10 +51,12 @@ func (d *devDir) tour(line func(string, ...any), blank func()) {
 	line(". %s", quoted(absolute(d.env())))
 	blank()
 	call := fmt.Sprintf(`curl -i %s/orders -H "Authorization: Bearer $TOKEN"`, d.api())
-	ask := fmt.Sprintf(`curl %s/introspect -u "%s:$%s" -d "token=$TOKEN"`, d.issuer(), url.QueryEscape(d.api()), apiSecret)
+	ask := fmt.Sprintf(`curl %s/introspect -u "%s:$%s" -d "token=$TOKEN"; echo`, d.issuer(), url.QueryEscape(d.api()), apiSecret)
 	for i, step := range []struct{ what, command string }{
 		{"The robot gets a token", fmt.Sprintf(
-			`TOKEN=$(curl -s %s/token -u "%s:$%s" -d grant_type=client_credentials -d scope=orders:read | sed 's/.*"access_token":"\([^"]*\)".*/\1/'); echo "$TOKEN"`,
+			`TOKEN=$(curl -s %s/token -u "%s:$%s" \
+    -d grant_type=client_credentials -d scope=orders:read | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  echo "$TOKEN"`,
 			d.issuer(), demoRobot, robotSecret)},
 		{"The API takes it", call},
 		{"The API's own question to the issuer: is it active?", ask},
