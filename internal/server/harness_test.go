@@ -3,8 +3,10 @@ package server
 import (
 	"bytes"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -362,6 +364,15 @@ func (i *issuer) grantRows() int64 {
 		i.t.Fatal(err)
 	}
 	return n
+}
+
+// count runs a query of one number on a connection of its own.
+func (i *issuer) count(query string, into *int) error {
+	db, err := sql.Open("sqlite", i.databasePath())
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.QueryRow(query).Scan(into), db.Close())
 }
 
 func (i *issuer) databasePath() string { return filepath.Join(i.dir, "jeton.db") }

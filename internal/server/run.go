@@ -10,16 +10,12 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/signal"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/jobs"
-	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -43,11 +39,13 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 	}
 	public := httpServer(s.public, s.log)
 	if c.TLS != nil {
-		cert, err := tls.X509KeyPair(c.TLS.Cert, c.TLS.Key)
-		if err != nil {
-			return errors.Join(fmt.Errorf("tls: %w", err), ln.Close())
+		if err := s.useCertificate(c); err != nil {
+			return errors.Join(err, ln.Close())
 		}
-		public.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}
+		public.TLSConfig = &tls.Config{
+			MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil },
+		}
 		ln = tls.NewListener(ln, public.TLSConfig)
 	}
 	socket, err := listenSocket(SocketPath(c))
@@ -88,6 +86,16 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 	default:
 	}
 	return err
+}
+
+// useCertificate serves new connections with the configuration's certificate.
+func (s *Server) useCertificate(c *config.Config) error {
+	cert, err := tls.X509KeyPair(c.TLS.Cert, c.TLS.Key)
+	if err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	s.certificate.Store(&cert)
+	return nil
 }
 
 func httpServer(h http.Handler, log *slog.Logger) *http.Server {
@@ -174,119 +182,3 @@ func (r *recorder) WriteHeader(status int) {
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// purge remembers where the walk over the grants goes on.
-type purge struct {
-	mu   sync.Mutex
-	next store.GrantID
-}
-
-// batch bounds how many rows one housekeeping transaction touches.
-const batch = 500
-
-// jobs are what goes on in the background, each under its lease.
-func (s *Server) jobs() []jobs.Job {
-	return []jobs.Job{
-		{Name: "alive", Every: 5 * time.Second, Run: func(ctx context.Context) error {
-			return s.store.Write(ctx, (*store.Tx).Alive)
-		}},
-		{Name: "keys", Every: time.Minute, Run: s.ring.Tick},
-		{Name: "expire", Every: 10 * time.Second, Run: s.expire},
-	}
-}
-
-// expire removes what is over, in small transactions.
-func (s *Server) expire(ctx context.Context) error {
-	s.revoked.Forget(s.store.Now())
-	for _, remove := range []func(*store.Tx, int) (int64, error){
-		(*store.Tx).PurgeFlows, (*store.Tx).PurgeUnredeemed, (*store.Tx).PurgeSessions,
-		(*store.Tx).PurgeRevocations, (*store.Tx).PurgeAttempts,
-	} {
-		for full := true; full; {
-			err := s.housekeep(ctx, func(tx *store.Tx) error {
-				n, err := remove(tx, batch)
-				full = n == batch
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	s.purge.mu.Lock()
-	defer s.purge.mu.Unlock()
-	for range 20 {
-		err := s.housekeep(ctx, func(tx *store.Tx) (err error) {
-			s.purge.next, err = tx.PurgeGrants(s.purge.next, batch)
-			return err
-		})
-		if err != nil || s.purge.next == (store.GrantID{}) {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Server) housekeep(ctx context.Context, body func(*store.Tx) error) error {
-	return s.audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
-		return audit.Event{Type: audit.Housekeeping}, body(tx)
-	})
-}
-
-// follow applies the configuration again on SIGHUP and when one of its files changes.
-// What can't be read is reported and changes nothing.
-func (s *Server) follow(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	stamp := stampOf(s.opts.Config.Files)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hup:
-		case <-tick.C:
-			now := stampOf(s.opts.Config.Files)
-			if slices.Equal(now, stamp) {
-				continue
-			}
-			stamp = now
-		}
-		if err := s.reload(ctx); err != nil {
-			s.log.Error("the configuration was not applied; what was in force stays", slog.Any("error", err))
-		}
-		stamp = stampOf(s.opts.Config.Files)
-	}
-}
-
-func (s *Server) reload(ctx context.Context) error {
-	c, err := s.opts.Reload()
-	if err != nil {
-		return err
-	}
-	old := s.opts.Config
-	if c.Issuer != old.Issuer || c.Listen != old.Listen || c.Store != old.Store || !slices.Equal(c.KeyEncryptionKey, old.KeyEncryptionKey) {
-		s.log.Warn("issuer, listen, store and key_encryption_key take effect at the next start")
-	}
-	if err := s.ring.SetAlgs(ctx, algs(c)); err != nil {
-		return err
-	}
-	if err := s.manager.Apply(ctx, c); err != nil {
-		return err
-	}
-	s.log.Info("the configuration was applied", slog.Int("clients", len(c.Clients)), slog.Int("resources", len(c.Resources)))
-	return nil
-}
-
-// stampOf is the modification time and size of each file.
-func stampOf(files []string) []string {
-	stamps := make([]string, len(files))
-	for i, f := range files {
-		if info, err := os.Stat(f); err == nil {
-			stamps[i] = fmt.Sprint(info.ModTime().UnixNano(), info.Size())
-		}
-	}
-	return stamps
-}

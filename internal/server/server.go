@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/adminapi"
@@ -69,6 +71,8 @@ type Server struct {
 	public  http.Handler
 	admin   http.Handler
 	purge   purge
+
+	certificate atomic.Pointer[tls.Certificate]
 }
 
 // Open opens the store, makes what is missing, applies the configuration and builds

@@ -128,6 +128,32 @@ func TestCodeReplay(t *testing.T) {
 	}
 }
 
+// A thief who redeems a stolen code and rotates at once does not escape: the owner's
+// own redemption, within the code's minute, still ends the grant.
+func TestCodeReplayAfterRotation(t *testing.T) {
+	t.Parallel()
+	i := start(t)
+	code := i.code(readOrders("shop-web", callback))
+	r := i.redeem(shop, code, callback).want(t, 200, "")
+	for range 3 {
+		r = i.refresh(shop, r.str(t, "refresh_token")).want(t, 200, "")
+	}
+	i.clock.Advance(59 * time.Second)
+	i.redeem(shop, code, callback).want(t, 400, oauth.InvalidGrant)
+	if i.active(r.str(t, "access_token")) {
+		t.Error("the access token outlived the code's replay")
+	}
+	i.refresh(shop, r.str(t, "refresh_token")).want(t, 400, oauth.InvalidGrant)
+	// What judged it goes with a rotation once the code is over.
+	r = i.login()
+	i.clock.Advance(time.Minute)
+	i.refresh(shop, r.str(t, "refresh_token")).want(t, 200, "")
+	var kept int
+	if err := i.count(`SELECT count(*) FROM grants WHERE code <> '' AND ended_at = 0`, &kept); err != nil || kept != 0 {
+		t.Errorf("%d grants keep their code's details: %v", kept, err)
+	}
+}
+
 // Of a hundred parallel right redemptions exactly one gets tokens; the others end the
 // grant.
 func TestParallelRedemptions(t *testing.T) {

@@ -134,7 +134,8 @@ func (tx *Tx) CreateGrant(g Grant) error {
 	return err
 }
 
-// codeKept is how long the row of an unredeemed code stays after it expired.
+// codeKept is how long the row of an unredeemed code stays after it expired, and how
+// long what a second use of a redeemed one is judged by.
 const codeKept = time.Minute
 
 // live is the condition under which a grant may give tokens, as one clause: the
@@ -144,8 +145,8 @@ const live = ` ended_at = 0 AND rev >= (SELECT cutoff FROM issuer)
 	AND rev >= coalesce((SELECT cutoff FROM users WHERE id = subject AND disabled = 0), 9223372036854775807)`
 
 // SpendCode moves a live grant from its code to number 1. Of what only the code
-// needed, that stays for its last minute by which a second use is judged; the
-// first rotation erases it. won is false when the grant was not live or the code
+// needed, that stays by which a second use is judged while the code is young; the
+// first rotation after that erases it. won is false when the grant was not live or the code
 // was spent.
 func (tx *Tx) SpendCode(g *Grant, idleAt, tokensUntil time.Time) (won bool, err error) {
 	kept := *g.Code
@@ -162,8 +163,9 @@ func (tx *Tx) SpendCode(g *Grant, idleAt, tokensUntil time.Time) (won bool, err 
 // Rotate moves a live grant from number n to n + 1. won is false when the grant
 // was not live or stands at another number.
 func (tx *Tx) Rotate(id GrantID, n int64, idleAt, tokensUntil time.Time) (won bool, err error) {
-	changed, err := tx.change(`UPDATE grants SET number = number + 1, code = '', rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END
-		WHERE id = ? AND number = ? AND number > 0 AND`+live, millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), id[:], n)
+	young := tx.now.Add(-codeKept)
+	changed, err := tx.change(`UPDATE grants SET number = number + 1, code = CASE WHEN created_at > ? THEN code ELSE '' END, rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END
+		WHERE id = ? AND number = ? AND number > 0 AND`+live, millis(young), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), id[:], n)
 	return changed == 1, err
 }
 

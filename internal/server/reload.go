@@ -1,0 +1,95 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"reflect"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/jeton-auth/jeton/internal/config"
+)
+
+// follow applies the configuration again on SIGHUP and when one of its files changes.
+// What can't be read is reported and changes nothing.
+func (s *Server) follow(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	stamp := stampOf(s.opts.Config.Files)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		case <-tick.C:
+			now := stampOf(s.opts.Config.Files)
+			if slices.Equal(now, stamp) {
+				continue
+			}
+			stamp = now
+		}
+		if err := s.reload(ctx); err != nil {
+			s.log.Error("the configuration was not applied; what was in force stays", slog.Any("error", err))
+		}
+		stamp = stampOf(s.opts.Config.Files)
+	}
+}
+
+func (s *Server) reload(ctx context.Context) error {
+	c, err := s.opts.Reload()
+	if err != nil {
+		return err
+	}
+	if waiting := waiting(s.opts.Config, c); len(waiting) > 0 {
+		s.log.Warn("some settings that changed take effect at the next start", slog.Any("keys", waiting))
+	}
+	if c.TLS != nil && s.opts.Config.TLS != nil {
+		if err := s.useCertificate(c); err != nil {
+			return err
+		}
+	}
+	if err := s.ring.SetAlgs(ctx, algs(c)); err != nil {
+		return err
+	}
+	if err := s.manager.Apply(ctx, c); err != nil {
+		return err
+	}
+	s.log.Info("the configuration was applied", slog.Int("clients", len(c.Clients)), slog.Int("resources", len(c.Resources)))
+	return nil
+}
+
+// waiting lists the keys whose new values take effect at the next start only.
+func waiting(old, now *config.Config) []string {
+	var keys []string
+	for key, values := range map[string][2]any{
+		"issuer": {old.Issuer, now.Issuer}, "listen": {old.Listen, now.Listen}, "store": {old.Store, now.Store},
+		"key_encryption_key": {[]byte(old.KeyEncryptionKey), []byte(now.KeyEncryptionKey)},
+		"tls":                {old.TLS != nil, now.TLS != nil}, "behind_proxy": {old.BehindProxy, now.BehindProxy},
+		"brand": {old.Brand, now.Brand}, "sessions": {old.Sessions, now.Sessions}, "keys": {old.Keys, now.Keys},
+		"password": {old.Password, now.Password}, "log": {old.Log, now.Log},
+	} {
+		if !reflect.DeepEqual(values[0], values[1]) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// stampOf is the modification time and size of each file.
+func stampOf(files []string) []string {
+	stamps := make([]string, len(files))
+	for i, f := range files {
+		if info, err := os.Stat(f); err == nil {
+			stamps[i] = fmt.Sprint(info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return stamps
+}
