@@ -55,6 +55,9 @@ func (d *devCommand) Run(ctx context.Context, std *streams) error {
 	if errors.Is(err, sqlite.ErrInUse) {
 		return fmt.Errorf("another jeton runs on %s: end it first, or give this one a directory of its own with --data", d.Data)
 	}
+	if err != nil && ctx.Err() != nil {
+		return nil // told to end before all had begun
+	}
 	if err != nil {
 		return err
 	}
