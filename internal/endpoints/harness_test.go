@@ -78,6 +78,11 @@ func start(t *testing.T) *site { return startAt(t, "https://id.example.com") }
 
 func startAt(t *testing.T, issuer string) *site {
 	t.Helper()
+	return startWith(t, issuer, password.New(password.Params{Memory: 8, Iterations: 1, Parallelism: 1}, 2, 64))
+}
+
+func startWith(t *testing.T, issuer string, hasher *password.Hasher) *site {
+	t.Helper()
 	s := &site{t: t, issuer: issuer, clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), log: &bytes.Buffer{}}
 	env := map[string]string{"KEK": keys.NewKEK(), "SECRET": secretText, "PASSWORD": password1}
 	text := strings.Replace(testConfig, "ISSUER", issuer, 1)
@@ -90,7 +95,7 @@ func startAt(t *testing.T, issuer string) *site {
 	}
 	s.Server, err = server.Open(t.Context(), server.Options{
 		Config: c, Clock: s.clock, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Hasher: password.New(password.Params{Memory: 8, Iterations: 1, Parallelism: 1}, 2, 64),
+		Hasher: hasher,
 	})
 	if err != nil {
 		t.Fatal(err)
