@@ -10,8 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
@@ -78,7 +78,7 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 
 	drain, stop := context.WithTimeout(context.Background(), drainTimeout)
 	defer stop()
-	err = errors.Join(public.Shutdown(drain), commands.Shutdown(drain))
+	err = errors.Join(public.Shutdown(drain), commands.Shutdown(drain), os.Remove(SocketPath(c)))
 	wg.Wait()
 	select {
 	case e := <-failed:
@@ -106,18 +106,29 @@ func httpServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// listenSocket opens the commands' socket for its owner alone. What lies there from a
-// server that was killed is in the way; a live one holds the database's lock, so that
-// this place is not reached.
+// maxSocketPath is what a unix socket's path may have on every system.
+const maxSocketPath = 103
+
+// listenSocket opens the commands' socket for its owner alone: it is made in a
+// directory that nobody else enters, and moved when its mode is right. What lies there
+// from a server that was killed is replaced; a live one holds the database's lock, so
+// that this place is not reached.
 func listenSocket(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("commands: %w", err)
+	if len(path) > maxSocketPath-len("/.jeton0123456789/s") {
+		return nil, fmt.Errorf("commands: the path %s is too long for a unix socket: keep the store in a directory with a shorter path", path)
 	}
-	old := syscall.Umask(0o177)
-	ln, err := net.Listen("unix", path)
-	syscall.Umask(old)
+	private, err := os.MkdirTemp(filepath.Dir(path), ".jeton")
 	if err != nil {
 		return nil, fmt.Errorf("commands: %w", err)
+	}
+	defer os.RemoveAll(private)
+	made := filepath.Join(private, "s")
+	ln, err := net.Listen("unix", made)
+	if err != nil {
+		return nil, fmt.Errorf("commands: %w", err)
+	}
+	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("commands: %w", err), ln.Close())
 	}
 	return ln, nil
 }
