@@ -327,7 +327,7 @@ func (i *issuer) checkLog() {
 		}
 	}
 	if i.t.Failed() {
-		i.t.Logf("log of the issuer:\n%s", log[max(0, len(log)-8<<10):])
+		i.t.Logf("log of the issuer:\n%s", log[max(0, len(log)-2<<10):])
 	}
 }
 

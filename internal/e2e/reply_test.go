@@ -184,3 +184,14 @@ func part(t testing.TB, token string, n int) map[string]any {
 	}
 	return reply{t: t, body: string(b)}.json()
 }
+
+// tokens is an answer of /token, for workers that may not end the test.
+type tokens struct {
+	Access  string          `json:"access_token"`
+	Refresh string          `json:"refresh_token"`
+	Error   oauth.ErrorCode `json:"error"`
+}
+
+func readTokens(resp *http.Response) (got tokens, err error) {
+	return got, json.NewDecoder(resp.Body).Decode(&got)
+}
