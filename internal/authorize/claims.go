@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/jeton-auth/jeton/internal/claims"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -46,7 +47,7 @@ func (s *parsing) mayAsk(claim string) bool {
 	if slices.Contains(ofTheLogin, claim) {
 		return true
 	}
-	scope, ok := s.ClaimScope(claim)
+	scope, ok := claims.Scope(claim)
 	return ok && slices.Contains(s.Client.Scopes, scope)
 }
 
@@ -83,7 +84,7 @@ func (p *Pending) needs() map[string][]string {
 	}
 	for _, part := range []map[string]*store.ClaimRequest{p.Request.Claims.UserInfo, p.Request.Claims.IDToken} {
 		for claim := range part {
-			if scope, ok := p.flows.ClaimScope(claim); ok && !slices.Contains(needs[""], scope) {
+			if scope, ok := claims.Scope(claim); ok && !slices.Contains(needs[""], scope) {
 				needs[""] = append(needs[""], scope)
 			}
 		}

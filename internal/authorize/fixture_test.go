@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/audit"
-	"github.com/jeton-auth/jeton/internal/claims"
 	"github.com/jeton-auth/jeton/internal/clock"
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/grant"
@@ -102,7 +101,7 @@ func open(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	alog := audit.New(st, discard)
-	f.Parser = Parser{Issuer: issuer, Directory: dir, Hints: hints{}, ClaimScope: claims.Scope}
+	f.Parser = Parser{Issuer: issuer, Directory: dir, Hints: hints{}}
 	f.Audit, f.Revoked = alog, revoked
 	f.Grants = grant.New(st, pepper{}, revoked)
 	f.Sessions = session.New(f.Grants, session.Policy{Idle: time.Hour, Absolute: 10 * time.Hour})

@@ -36,9 +36,6 @@ type Parser struct {
 	Issuer    string
 	Directory *directory.Directory
 	Hints     Hints
-	// ClaimScope is the identity scope that a single claim belongs to; ok is false
-	// for a claim that is not supported.
-	ClaimScope func(claim string) (scope string, ok bool)
 }
 
 // Parsed is a checked request, with its client and where its answer goes.

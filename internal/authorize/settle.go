@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
@@ -152,7 +153,7 @@ func (t *settling) remember(who *store.Session) error {
 // and no longer.
 func (t *settling) grant(who *store.Session) error {
 	r := &t.Request
-	g := store.Grant{
+	g := &store.Grant{
 		Client: t.Client.ID, Subject: who.Subject, Rev: t.head,
 		AbsoluteAt: t.tx.Now().Add(t.Client.RefreshToken.Absolute.Std()),
 		Code: &store.CodeDetails{
@@ -174,6 +175,7 @@ func (t *settling) grant(who *store.Session) error {
 		return err
 	}
 	t.note(audit.GrantCreated, who.Subject)
+	t.events[len(t.events)-1].Grant = grant.Handle(g.ID)
 	t.out.Answer = t.To.code(code)
 	return nil
 }

@@ -22,11 +22,12 @@ const perClientAndSubject = 50
 
 // Why a grant ended, as the row and the log keep it.
 const (
-	CauseReplayed   = "replayed"
-	CauseRevoked    = "revoked"
-	CauseLoggedOut  = "logged out"
-	CauseTooMany    = "too many grants"
-	CauseWritesLost = "writes lost"
+	CauseReplayed    = "replayed"
+	CauseRevoked     = "revoked"
+	CauseLoggedOut   = "logged out"
+	CauseSessionOver = "session over"
+	CauseTooMany     = "too many grants"
+	CauseWritesLost  = "writes lost"
 )
 
 // Peppers are the random roots in the key ring.
@@ -72,23 +73,23 @@ func ParseHandle(s string) (id store.GrantID, ok bool) {
 // Create adds a grant in a transaction and returns its code. The caller fills in
 // Client, Subject, Session (empty when the grant outlives its session), Rev (the
 // head read before the person's session was), AbsoluteAt, Code and Details; the
-// rest is set here. Where the subject has too many grants at this client, the one
+// rest is set in g. Where the subject has too many grants at this client, the one
 // longest unused ends.
-func (s *Grants) Create(tx *store.Tx, g store.Grant) (code string, err error) {
+func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 	pepper := s.peppers.Pepper()
 	copy(g.ID[:], secret.Bytes(len(g.ID)))
 	g.Secret = secret.Bytes(32)
 	g.Pepper = pepper.ID
 	g.Code.ExpiresAt = tx.Now().Add(CodeLifetime)
 	g.IdleAt = g.Code.ExpiresAt
-	if err := tx.CreateGrant(g); err != nil {
+	if err := tx.CreateGrant(*g); err != nil {
 		return "", err
 	}
 	ended, err := tx.EndIdlest(g.Subject, g.Client, perClientAndSubject, CauseTooMany)
 	if err != nil {
 		return "", err
 	}
-	return format(pepper, &g, Code, 0), s.tell(tx, CauseTooMany, ended)
+	return format(pepper, g, Code, 0), s.tell(tx, CauseTooMany, ended)
 }
 
 // Find parses a code or refresh token and reads its grant. ErrForged: it is none

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
@@ -151,12 +152,21 @@ func (i *Issuer) answer(r Request, g *store.Grant, head int64, nonce string) (Is
 	if t.openID {
 		out.IDToken, err = i.Minter.ID(now, tokens.ID{
 			Subject: g.Subject, ClientID: g.Client, Nonce: nonce,
-			AuthTime: g.Details.AuthTime, ACR: g.Details.ACR, AMR: g.Details.AMR, SID: g.Details.SID,
+			AuthTime: g.Details.AuthTime, ACR: g.Details.ACR, AMR: g.Details.AMR, SID: sid(g),
 			AccessToken: token, Alg: r.Client.IDTokenAlg,
 			Claims: claims.IDToken(&g.User, t.identity, g.Details.Claims.IDToken),
 		})
 	}
 	return out, expires, err
+}
+
+// sid names the session that a grant lives in now; of one that outlives its session,
+// the session that it began in.
+func sid(g *store.Grant) string {
+	if len(g.Session) > 0 {
+		return session.SID(g.Session)
+	}
+	return g.Details.SID
 }
 
 // consented looks again whether the person still allows a third party what the

@@ -283,7 +283,7 @@ func (i *issuer) code(a asked) (code string) {
 				return e, err
 			}
 		}
-		code, err = i.manager.Grants.Create(tx, store.Grant{
+		code, err = i.manager.Grants.Create(tx, &store.Grant{
 			Client: a.client, Subject: subject, Session: a.session, Rev: i.revoked.Head(),
 			AbsoluteAt: tx.Now().Add(c.RefreshToken.Absolute.Std()),
 			Code:       &store.CodeDetails{RedirectURI: a.redirect, RedirectURISent: a.sent, Challenge: a.challenge, Nonce: a.nonce},

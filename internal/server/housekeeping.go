@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/jobs"
 	"github.com/jeton-auth/jeton/internal/store"
 )
@@ -34,7 +35,7 @@ func (s *Server) jobs() []jobs.Job {
 func (s *Server) expire(ctx context.Context) error {
 	s.revoked.Forget(s.store.Now())
 	for _, remove := range []func(*store.Tx, int) (int64, error){
-		(*store.Tx).PurgeFlows, (*store.Tx).PurgeUnredeemed, (*store.Tx).PurgeSessions,
+		(*store.Tx).PurgeFlows, (*store.Tx).PurgeUnredeemed, s.endSessions,
 		(*store.Tx).PurgeRevocations, (*store.Tx).PurgeAttempts,
 	} {
 		for full := true; full; {
@@ -60,6 +61,17 @@ func (s *Server) expire(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// endSessions ends sessions that are over, with the grants that live in them.
+func (s *Server) endSessions(tx *store.Tx, limit int) (int64, error) {
+	over, err := tx.SessionsOver(tx.Now(), limit)
+	for _, id := range over {
+		if err = s.manager.Grants.EndSession(tx, id, grant.CauseSessionOver); err != nil {
+			break
+		}
+	}
+	return int64(len(over)), err
 }
 
 func (s *Server) housekeep(ctx context.Context, body func(*store.Tx) error) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/spec"
+	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
 )
 
@@ -420,4 +421,36 @@ func clientLike(i *issuer, id, as string) spec.Client {
 	clone := c.Client
 	clone.ID = as
 	return clone
+}
+
+// A grant without offline_access ends with its session, also when that merely runs out;
+// one with it goes on.
+func TestSessionOver(t *testing.T) {
+	t.Parallel()
+	i := start(t)
+	session := []byte("sixteen bytes id")
+	err := i.store.Write(t.Context(), func(tx *store.Tx) error {
+		return tx.CreateSession(store.Session{
+			ID: session, Subject: i.ada().ID, AuthTime: tx.Now(), IdleAt: tx.Now().Add(time.Minute), AbsoluteAt: tx.Now().Add(time.Hour),
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := readOrders("shop-web", callback)
+	a.session = session
+	bound := i.redeem(shop, i.code(a), callback).want(t, 200, "")
+	if got := payload(t, bound.str(t, "id_token"))["sid"]; got != base64.RawURLEncoding.EncodeToString(session) {
+		t.Errorf("sid = %v", got)
+	}
+	offline := i.login()
+	i.clock.Advance(time.Minute)
+	if err := i.expire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if i.active(bound.str(t, "access_token")) || !i.active(offline.str(t, "access_token")) {
+		t.Error("want the session's token dead and the other one alive")
+	}
+	i.refresh(shop, bound.str(t, "refresh_token")).want(t, 400, oauth.InvalidGrant)
+	i.refresh(shop, offline.str(t, "refresh_token")).want(t, 200, "")
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/adminapi"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/authorize"
-	"github.com/jeton-auth/jeton/internal/claims"
 	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/clock"
 	"github.com/jeton-auth/jeton/internal/config"
@@ -136,7 +135,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	s.admin = adminapi.Handler(s.manager, o.Log)
 	sessions := session.New(grants, session.Policy{Idle: c.Sessions.Idle.Std(), Absolute: c.Sessions.Absolute.Std()})
 	flows := &authorize.Flows{
-		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader, ClaimScope: claims.Scope},
+		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader},
 		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions,
 	}
 	routes, err := endpoints.Routes(prefix(c.Issuer), endpoints.All{

@@ -88,7 +88,7 @@ func (f *fixture) begin(subject string, old []byte) (s store.Session, value secr
 func (f *fixture) grant(s store.Session) (code string) {
 	f.t.Helper()
 	f.write(func(tx *store.Tx) (err error) {
-		code, err = f.grants.Create(tx, store.Grant{
+		code, err = f.grants.Create(tx, &store.Grant{
 			Client: "shop", Subject: s.Subject, Session: s.ID, AbsoluteAt: begin.Add(time.Hour), Code: &store.CodeDetails{},
 		})
 		return err

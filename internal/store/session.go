@@ -82,7 +82,7 @@ func (tx *Tx) DeleteSessionsOf(subject string) (int64, error) {
 	return tx.change(`DELETE FROM sessions WHERE subject = ?`, subject)
 }
 
-// PurgeSessions removes up to limit sessions that are over.
-func (tx *Tx) PurgeSessions(limit int) (int64, error) {
-	return tx.change(`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE absolute_at < ? LIMIT ?)`, millis(tx.now), limit)
+// SessionsOver reads up to limit ids of sessions that are over.
+func (r Reader) SessionsOver(now time.Time, limit int) ([][]byte, error) {
+	return list(r, scanOne[[]byte], `SELECT id FROM sessions WHERE idle_at <= ? LIMIT ?`, millis(now), limit)
 }

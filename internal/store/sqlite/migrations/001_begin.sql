@@ -67,14 +67,14 @@ CREATE TABLE sessions (
   acr         TEXT    NOT NULL,
   auth_time   INTEGER NOT NULL,
   seen_at     INTEGER NOT NULL,
-  idle_at     INTEGER NOT NULL,
+  idle_at     INTEGER NOT NULL,            -- never after absolute_at
   absolute_at INTEGER NOT NULL,
   user_agent  TEXT    NOT NULL,
   address     TEXT    NOT NULL,
   rev         INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_subject ON sessions (subject);
-CREATE INDEX sessions_absolute ON sessions (absolute_at);
+CREATE INDEX sessions_idle ON sessions (idle_at);
 
 -- Authorization requests under way, each bound to the browser that began it.
 CREATE TABLE flows (
