@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bufio"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -159,18 +158,26 @@ func TestUnsyncedIsNoticed(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+			defer cmd.Process.Kill()
 			addr, err := bufio.NewReader(stdout).ReadString('\n')
 			if err != nil {
 				t.Fatal(err)
 			}
 			web := &http.Client{Timeout: time.Minute}
-			for k := range requests {
-				resp, err := web.Post(fmt.Sprintf("http://%s/%d", strings.TrimSpace(addr), k), "text/plain", nil)
+			address := "http://" + strings.TrimSpace(addr)
+			for range requests {
+				resp, err := web.Post(address+"/entry", "text/plain", nil)
 				if err != nil {
 					t.Fatal(err)
 				}
 				resp.Body.Close()
 			}
+			// When the same connection answers once more, the last write has returned.
+			resp, err := web.Get(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
 			web.CloseIdleConnections()
 			_ = cmd.Process.Signal(syscall.SIGKILL)
 			_ = cmd.Wait()
