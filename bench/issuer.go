@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	api       = "https://api.example.com"
+	scope     = "orders:read"
+	robot     = "robot"
+	webClient = "shop-web"
+	callback  = "http://127.0.0.1:9/callback" // nobody listens: the browser here stops before it
+)
+
+// target is an issuer as its clients know it.
+type target struct {
+	addr        string
+	robotSecret string
+	webSecret   string
+	apiSecret   string
+	password    string // everybody's
+}
+
+// issuer is an instance of the product: a directory with its configuration and
+// database, and the secrets.
+type issuer struct {
+	target
+	dir   string
+	kek   string
+	users int
+}
+
+const configuration = `issuer: http://%[1]s
+listen: %[1]s
+store: sqlite:jeton.db
+key_encryption_key: env:BENCH_KEK
+resources:
+  - id: %[2]s
+    name: Orders
+    scopes: [%[3]s]
+    access_token: {format: jwt, lifetime: 5m, alg: ES256}
+    introspection_secret: env:BENCH_API
+clients:
+  - id: %[4]s
+    auth_method: client_secret_basic
+    secret: env:BENCH_ROBOT
+    grant_types: [client_credentials]
+    scopes: [%[3]s]
+    resources: [%[2]s]
+  - id: %[5]s
+    name: Web shop
+    auth_method: client_secret_basic
+    secret: env:BENCH_WEB
+    redirect_uris: ["%[6]s"]
+    grant_types: [authorization_code, refresh_token]
+    scopes: [openid, offline_access, %[3]s]
+    resources: [%[2]s]
+    first_party: true
+    id_token_alg: ES256
+users:
+`
+
+// newIssuer writes a configuration with fresh secrets into a new directory.
+func newIssuer(dir string, users int) (*issuer, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	addr, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	i := &issuer{
+		target: target{addr: addr, robotSecret: random(), webSecret: random(), apiSecret: random(), password: random()},
+		dir:    dir, users: users,
+	}
+	kek := make([]byte, 32)
+	_, _ = rand.Read(kek) // never fails
+	i.kek = base64.StdEncoding.EncodeToString(kek)
+	var text strings.Builder
+	fmt.Fprintf(&text, configuration, addr, api, scope, robot, webClient, callback)
+	for n := range users {
+		fmt.Fprintf(&text, "  - {email: %q, email_verified: true, name: Person %d, password: env:BENCH_PASSWORD}\n", i.user(n), n)
+	}
+	return i, os.WriteFile(i.config(), []byte(text.String()), 0o600)
+}
+
+// random is a secret of 256 bits.
+func random() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func (i *issuer) user(n int) string { return fmt.Sprintf("person%d@example.com", n%i.users) }
+
+func (i *issuer) config() string { return filepath.Join(i.dir, "jeton.yaml") }
+
+func (i *issuer) database() string { return filepath.Join(i.dir, "jeton.db") }
+
+// start runs the issuer until it is ready, and tells how long that took.
+func (i *issuer) start(ctx context.Context, program string, args ...string) (*process, time.Duration, error) {
+	p, err := launch(ctx, filepath.Join(i.dir, "log"), []string{
+		"BENCH_KEK=" + i.kek, "BENCH_ROBOT=" + i.robotSecret, "BENCH_WEB=" + i.webSecret, "BENCH_API=" + i.apiSecret,
+		"BENCH_PASSWORD=" + i.password,
+	}, program, append(args, "-c", i.config())...)
+	if err != nil {
+		return nil, 0, err
+	}
+	took, err := p.ready(i.addr, "/readyz")
+	return p, took, err
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// side is one of two servers that were measured turn by turn: the product, or the
+// limit beside it.
+type side struct {
+	rates []float64 // operations a second, one for each round
+	cpu   []float64 // microseconds of the server's processor time an operation
+	busy  []float64 // share of all processors that was in use, by whomever
+}
+
+// median is the middle value; of an even number, the mean of the two in the middle.
+// It is NaN for none.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	v := slices.Sorted(slices.Values(values))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// ratios are product to limit, round by round: both sides of a round saw the same
+// weather, so its ratio means more than that of two medians.
+func ratios(product, limit []float64) []float64 {
+	all := make([]float64, min(len(product), len(limit)))
+	for i := range all {
+		all[i] = product[i] / limit[i]
+	}
+	return all
+}
+
+// spread writes the median and the range.
+func spread(values []float64, write func(float64) string) string {
+	if len(values) == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%s (%s–%s)", write(median(values)), write(slices.Min(values)), write(slices.Max(values)))
+}
+
+// thousands writes a whole number with commas.
+func thousands(v float64) string {
+	s := strconv.FormatInt(int64(math.Round(v)), 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func percent(v float64) string { return strconv.FormatFloat(100*v, 'f', 0, 64) + " %" }
+
+func micros(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
+
+func reached(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+// rateRow is what the table of rates says of a measured row.
+func rateRow(r rate) []string {
+	if r.err != nil {
+		return []string{r.what, "failed: " + r.err.Error(), r.limit, "–", "≥ " + percent(r.goal), "no", "–", "–"}
+	}
+	all := ratios(r.product.rates, r.bound.rates)
+	return []string{
+		r.what,
+		spread(r.product.rates, thousands) + "/s",
+		r.limit + ": " + spread(r.bound.rates, thousands) + "/s",
+		spread(all, percent),
+		"≥ " + percent(r.goal),
+		reached(median(all) >= r.goal),
+		micros(median(r.product.cpu)) + " / " + micros(median(r.bound.cpu)),
+		percent(median(r.product.busy)),
+	}
+}
+
+// table writes rows in columns that are Markdown as well.
+func table(w io.Writer, head []string, rows [][]string) {
+	width := make([]int, len(head))
+	for _, row := range append([][]string{head}, rows...) {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	line := func(cells []string) {
+		for i, cell := range cells {
+			fmt.Fprintf(w, "| %s%s ", cell, strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)))
+		}
+		fmt.Fprintln(w, "|")
+	}
+	line(head)
+	rule := make([]string, len(head))
+	for i := range rule {
+		rule[i] = strings.Repeat("-", width[i])
+	}
+	line(rule)
+	for _, row := range rows {
+		line(row)
+	}
+}
