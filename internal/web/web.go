@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -37,8 +38,11 @@ func (p Params) Get(name string) string { return p.values.Get(name) }
 // Has tells whether the parameter was sent with a value.
 func (p Params) Has(name string) bool { return p.values.Get(name) != "" }
 
-// All are the values of a parameter that may be repeated.
-func (p Params) All(name string) []string { return p.values[name] }
+// All are the values of a parameter that may be repeated, without those that are
+// empty and so count as not sent.
+func (p Params) All(name string) []string {
+	return slices.DeleteFunc(slices.Clone(p.values[name]), func(v string) bool { return v == "" })
+}
 
 // Values are all parameters. They are shared: they must not be changed.
 func (p Params) Values() url.Values { return p.values }

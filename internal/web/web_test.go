@@ -40,6 +40,21 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+// RFC 6749 §3.1 and §3.2: a parameter without a value was not sent.
+func TestEmptyParameters(t *testing.T) {
+	t.Parallel()
+	p, err := web.Query(&http.Request{URL: &url.URL{RawQuery: "a=&resource=&resource=x&audience="}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Has("a") || p.Has("audience") || len(p.All("audience")) > 0 || len(p.All("b")) > 0 {
+		t.Error("an empty parameter counts as sent")
+	}
+	if got := p.All("resource"); len(got) != 1 || got[0] != "x" {
+		t.Errorf("resource: %q", got)
+	}
+}
+
 func TestForm(t *testing.T) {
 	t.Parallel()
 	const formType = "application/x-www-form-urlencoded"
