@@ -39,6 +39,7 @@ type settling struct {
 	Pending
 	tx     *store.Tx
 	head   int64
+	person store.User // who just logged in; zero: nobody did
 	out    Outcome
 	events []audit.Event
 }
@@ -81,7 +82,8 @@ func (t *settling) who() (*store.Session, error) {
 	if t.proof == nil {
 		return session.Current(t.tx.Reader, t.visitor.Session, t.tx.Now())
 	}
-	if err := t.proof.Accept(t.tx); err != nil {
+	var err error
+	if t.person, err = t.proof.Accept(t.tx); err != nil {
 		return nil, err
 	}
 	who, cookie, err := t.Sessions.Begin(t.tx, t.visitor.Session, session.Login{
@@ -170,6 +172,7 @@ func (t *settling) grant(who *store.Session) error {
 			g.AbsoluteAt = who.AbsoluteAt
 		}
 	}
+	g.User = t.person
 	code, err := t.Grants.Create(t.tx, g)
 	if err != nil {
 		return err

@@ -72,8 +72,8 @@ func ParseHandle(s string) (id store.GrantID, ok bool) {
 
 // Create adds a grant in a transaction and returns its code. The caller fills in
 // Client, Subject, Session (empty when the grant outlives its session), Rev (the
-// head read before the person's session was), AbsoluteAt, Code and Details; the
-// rest is set in g. Where the subject has too many grants at this client, the one
+// head read before the person's session was), AbsoluteAt, Code and Details, and User
+// where it was read in this transaction; the rest is set in g. Where the subject has too many grants at this client, the one
 // longest unused ends.
 func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 	pepper := s.peppers.Pepper()
@@ -82,12 +82,17 @@ func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 	g.Pepper = pepper.ID
 	g.Code.ExpiresAt = tx.Now().Add(CodeLifetime)
 	g.IdleAt = g.Code.ExpiresAt
+	g.CreatedAt, g.RotatedAt = tx.Now(), tx.Now()
 	if err := tx.CreateGrant(*g); err != nil {
 		return "", err
 	}
 	ended, err := tx.EndIdlest(g.Subject, g.Client, perClientAndSubject, CauseTooMany)
 	if err != nil {
 		return "", err
+	}
+	if g.User.ID == g.Subject {
+		made := remembered{*g, s.st.UsersVersion()}
+		tx.AfterCommit(func() { s.used.Put(g.ID, made, 1) })
 	}
 	return format(pepper, g, Code, 0), s.tell(tx, CauseTooMany, ended)
 }
@@ -140,14 +145,14 @@ func (s *Grants) Recall(presented string) (c Credential, g store.Grant, ok bool)
 	return c, m.Grant, true
 }
 
-// Rotated remembers that a grant, as it was found or recalled, now stands at a number.
-func (s *Grants) Rotated(g store.Grant, number int64, at, idleAt, tokensUntil time.Time) {
-	m, ok := s.used.Get(g.ID)
+// Moved remembers that a grant now stands at a number.
+func (s *Grants) Moved(id store.GrantID, number int64, at, idleAt, tokensUntil time.Time) {
+	m, ok := s.used.Get(id)
 	if !ok || m.Number >= number {
 		return
 	}
 	m.Code, m.Number, m.RotatedAt, m.IdleAt, m.TokensUntil = nil, number, at, idleAt, tokensUntil
-	s.used.Put(g.ID, m, 1)
+	s.used.Put(id, m, 1)
 }
 
 // Forget drops what is remembered of a grant.

@@ -48,19 +48,19 @@ type Proof struct {
 	User   store.User
 	ACR    string
 	AMR    []string
-	accept func(*store.Tx) error
+	accept func(*store.Tx) (store.User, error)
 }
 
-// Accept makes the proof count, in the transaction that begins the session. It
-// fails with a *LimitedError when the right guess was one of too many that were
+// Accept makes the proof count, in the transaction that begins the session, and
+// returns the person as they are there. It fails with a *LimitedError when the right guess was one of too many that were
 // judged side by side.
-func (p Proof) Accept(tx *store.Tx) error { return p.accept(tx) }
+func (p Proof) Accept(tx *store.Tx) (store.User, error) { return p.accept(tx) }
 
 // Rules of the limits: how many failures at once, and one more each how long. An
 // office shares one address, so a peer may fail more often than a person does.
 var (
 	accountRule = limit.Rule{Burst: 10, Every: time.Minute}
-	peerRule    = limit.Rule{Burst: 100, Every: 6 * time.Second}
+	peerRule    = limit.Rule{Burst: 300, Every: 2 * time.Second}
 )
 
 func (a *Attempt) account() limit.Key {

@@ -48,29 +48,29 @@ func (p *Password) Verify(ctx context.Context, a Attempt) (Proof, error) {
 	if rehash {
 		user.Password = p.rehash(ctx, user, &a)
 	}
-	return Proof{User: user, ACR: ACRPassword, AMR: []string{amrPassword}, accept: func(tx *store.Tx) error {
+	return Proof{User: user, ACR: ACRPassword, AMR: []string{amrPassword}, accept: func(tx *store.Tx) (store.User, error) {
 		return p.accept(tx, &user, &a)
 	}}, nil
 }
 
 // accept looks again: at the limits, since parallel guesses all passed the first
 // look, and at the account, which may have changed while the hash was made.
-func (p *Password) accept(tx *store.Tx, user *store.User, a *Attempt) error {
+func (p *Password) accept(tx *store.Tx, user *store.User, a *Attempt) (now store.User, err error) {
 	retry, err := p.Limits.CheckTx(tx, a.account(), a.peer())
 	if err != nil {
-		return err
+		return now, err
 	}
 	if retry > 0 {
-		return &LimitedError{retry}
+		return now, &LimitedError{retry}
 	}
-	now, err := tx.User(user.ID)
+	now, err = tx.User(user.ID)
 	if errors.Is(err, store.ErrNotFound) || err == nil && (now.Disabled || now.Password != user.Password) {
-		return ErrWrong
+		return now, ErrWrong
 	}
 	if err != nil {
-		return err
+		return now, err
 	}
-	return p.Limits.ForgetTx(tx, a.account())
+	return now, p.Limits.ForgetTx(tx, a.account())
 }
 
 // failed counts a failure and returns ErrWrong. What was typed is kept nowhere: it

@@ -22,12 +22,17 @@ func (Code) Name() oauth.GrantType { return oauth.AuthorizationCode }
 // Redeem spends a code. Of parallel redemptions one wins; a second use by the code's
 // owner ends the grant with all that it issued.
 func (i Code) Redeem(ctx context.Context, r Request) (Issued, error) {
-	if !r.Params.Has("code") {
+	presented := r.Params.Get("code")
+	if presented == "" {
 		return Issued{}, oauth.Refuse(oauth.InvalidRequest, "code is missing")
 	}
-	_, g, head, err := i.find(ctx, r, r.Params.Get("code"), grant.Code, "code")
-	if err != nil {
-		return Issued{}, err
+	head := i.Revoked.Head()
+	_, g, recalled := i.recall(r, presented, grant.Code)
+	if !recalled {
+		var err error
+		if _, g, head, err = i.find(ctx, r, presented, grant.Code, "code"); err != nil {
+			return Issued{}, err
+		}
 	}
 	if refusal := owned(&g, r, i.Store.Now()); refusal != nil {
 		return Issued{}, refusal
@@ -58,8 +63,10 @@ func (i Code) Redeem(ctx context.Context, r Request) (Issued, error) {
 		return Issued{}, err
 	}
 	if !won {
+		i.Grants.Forget(g.ID)
 		return Issued{}, i.replayed(ctx, r, &g)
 	}
+	i.Grants.Moved(g.ID, 1, i.Store.Now(), idle, expires)
 	return out, nil
 }
 

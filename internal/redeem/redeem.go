@@ -124,6 +124,13 @@ func (i *Issuer) find(ctx context.Context, r Request, presented string, kind gra
 	return c, g, head, nil
 }
 
+// recall is find from memory: ok only for the credential that comes next, of a grant
+// that this client used a moment ago. It decides nothing (grant.Grants.Recall).
+func (i *Issuer) recall(r Request, presented string, kind grant.Kind) (c grant.Credential, g store.Grant, ok bool) {
+	c, g, ok = i.Grants.Recall(presented)
+	return c, g, ok && c.Kind == kind && g.Client == r.Client.ID && c.Number == g.Number
+}
+
 // answer signs the tokens that a grant gives now. nonce is the code's; a refreshed ID
 // token has none.
 func (i *Issuer) answer(r Request, g *store.Grant, head int64, nonce string) (Issued, time.Time, error) {

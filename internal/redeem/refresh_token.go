@@ -74,10 +74,7 @@ func (i Refresh) once(ctx context.Context, r Request, recall bool) (out Issued, 
 	head := i.Revoked.Head()
 	c, g, recalled := grant.Credential{}, store.Grant{}, false
 	if recall {
-		c, g, recalled = i.Grants.Recall(presented)
-	}
-	if recalled && (c.Kind != grant.Refresh || g.Client != r.Client.ID || c.Number != g.Number) {
-		return out, true, nil
+		c, g, recalled = i.recall(r, presented, grant.Refresh)
 	}
 	if !recalled {
 		if c, g, head, err = i.find(ctx, r, presented, grant.Refresh, "refresh token"); err != nil {
@@ -125,7 +122,7 @@ func (i Refresh) once(ctx context.Context, r Request, recall bool) (out Issued, 
 		return Issued{}, err == nil, err
 	}
 	if v == rotate {
-		i.Grants.Rotated(g, next, now, idle, until)
+		i.Grants.Moved(g.ID, next, now, idle, until)
 	}
 	return out, false, nil
 }

@@ -73,6 +73,7 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 	if s.opts.Reload != nil {
 		wg.Go(func() { s.follow(ctx) })
 	}
+	wg.Go(func() { s.tuneMemory(ctx) })
 	ready(ln.Addr())
 	<-ctx.Done()
 

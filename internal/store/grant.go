@@ -218,15 +218,21 @@ func (tx *Tx) EndGrantsOf(subject, client, cause string) ([]Ended, error) {
 	return list(tx.Reader, scanEnded, ending+`subject = ? AND client = ?`+endedColumns, millis(tx.now), cause, subject, client)
 }
 
-// EndIdlest ends the longest unused of a subject's grants at one client, so that
-// at most keep stay live.
+// oldest is among how many of the oldest grants EndIdlest looks for the longest
+// unused: each look is a row elsewhere on the disk.
+const oldest = 8
+
+// EndIdlest ends grants of a subject at one client, so that at most keep stay live:
+// of the oldest ones the longest unused.
 func (tx *Tx) EndIdlest(subject, client string, keep int, cause string) ([]Ended, error) {
 	n, err := get(tx.Reader, scanOne[int], `SELECT count(*) FROM (SELECT 1 FROM grants WHERE subject = ? AND client = ? AND ended_at = 0 LIMIT ?)`, subject, client, keep+64)
 	if err != nil || n <= keep {
 		return nil, err
 	}
-	return list(tx.Reader, scanEnded, ending+`id IN (SELECT id FROM grants WHERE subject = ? AND client = ? AND ended_at = 0 ORDER BY rotated_at, id LIMIT ?)`+endedColumns,
-		millis(tx.now), cause, subject, client, n-keep)
+	return list(tx.Reader, scanEnded, ending+`id IN (SELECT id FROM grants WHERE id IN
+		(SELECT id FROM grants WHERE subject = ? AND client = ? AND ended_at = 0 ORDER BY created_at LIMIT ?)
+		ORDER BY rotated_at, id LIMIT ?)`+endedColumns,
+		millis(tx.now), cause, subject, client, max(oldest, n-keep), n-keep)
 }
 
 // PurgeGrants removes up to limit rows that nothing needs any more, looking at
