@@ -2,32 +2,35 @@ package server
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
 )
 
-// heapRoom is how much the heap may grow between two collections however little of it
-// is alive: a server this small would otherwise collect many times a second for
-// nothing. What is alive beyond it is collected as Go does by itself.
-const heapRoom = 16 << 20
+// A server this small would collect many times a second for nothing, so its heap may
+// grow to several times what is alive, as long as all of Go's memory stays within
+// smallMemory. A larger one is given twice what is alive, as Go does by itself.
+const (
+	growth      = 400 // percent
+	smallMemory = 28 << 20
+)
 
-// tuneMemory keeps the collector's percentage at what fits what is alive, until ctx
-// ends. Whoever sets GOGC decides instead.
+// tuneMemory keeps the collector's limit at what fits what is alive, until ctx ends.
+// Whoever sets GOGC or GOMEMLIMIT decides instead.
 func (s *Server) tuneMemory(ctx context.Context) {
-	if os.Getenv("GOGC") != "" {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(growth))
+	defer debug.SetMemoryLimit(math.MaxInt64)
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	tick := time.NewTicker(5 * time.Second)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for now := 0; ; {
+	for {
 		metrics.Read(live)
-		if next := percent(live[0].Value.Uint64()); next != now {
-			debug.SetGCPercent(next)
-			now = next
-		}
+		debug.SetMemoryLimit(limitFor(live[0].Value.Uint64()))
 		select {
 		case <-ctx.Done():
 			return
@@ -36,6 +39,6 @@ func (s *Server) tuneMemory(ctx context.Context) {
 	}
 }
 
-func percent(live uint64) int {
-	return int(min(max(heapRoom*100/max(live, 1), 100), 800))
+func limitFor(live uint64) int64 {
+	return int64(max(smallMemory, 2*live+smallMemory/2))
 }

@@ -2,11 +2,11 @@ package server
 
 import "testing"
 
-func TestPercent(t *testing.T) {
+func TestLimitFor(t *testing.T) {
 	t.Parallel()
-	for live, want := range map[uint64]int{0: 800, 1 << 20: 800, 4 << 20: 400, 8 << 20: 200, 16 << 20: 100, 1 << 30: 100} {
-		if got := percent(live); got != want {
-			t.Errorf("percent(%d) = %d, want %d", live, got, want)
+	for live, want := range map[uint64]int64{0: 28 << 20, 7 << 20: 28 << 20, 8 << 20: 30 << 20, 100 << 20: 214 << 20} {
+		if got := limitFor(live); got != want {
+			t.Errorf("limitFor(%d) = %d, want %d", live, got, want)
 		}
 	}
 }
