@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,8 +99,20 @@ type issuer struct {
 	t     testing.TB
 	clock *clock.Manual
 	dir   string
-	log   *bytes.Buffer
+	log   logBuffer
 	kek   string
+}
+
+// logBuffer keeps what the server logs.
+type logBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
 }
 
 func parseConfig(t testing.TB, text, dir, kek string) *config.Config {
@@ -117,7 +130,7 @@ func parseConfig(t testing.TB, text, dir, kek string) *config.Config {
 func start(t testing.TB) *issuer {
 	t.Helper()
 	i := &issuer{
-		t: t, dir: t.TempDir(), kek: keys.NewKEK(), log: &bytes.Buffer{},
+		t: t, dir: t.TempDir(), kek: keys.NewKEK(),
 		clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
 	}
 	i.open(testConfig)
@@ -133,7 +146,7 @@ func (i *issuer) open(text string) {
 	i.t.Helper()
 	srv, err := Open(i.t.Context(), Options{
 		Config: parseConfig(i.t, text, i.dir, i.kek), Clock: i.clock,
-		Log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log:    slog.New(slog.NewTextHandler(&i.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Hasher: password.New(password.Params{Memory: 8, Iterations: 1, Parallelism: 1}, 2, 64),
 	})
 	if err != nil {

@@ -598,26 +598,55 @@ func TestTokenEndpointBadInput(t *testing.T) {
 	i.post("/token?grant_type=client_credentials", robot).want(t, 400, oauth.InvalidRequest)
 }
 
-// Case 63: the log holds no secret, token or code.
-func TestNoSecretInTheDatabase(t *testing.T) {
+// Case 63: neither the log, at its most talkative, nor the database holds a secret,
+// token or code; what comes from outside begins no line of its own.
+func TestNoSecretIsKept(t *testing.T) {
 	t.Parallel()
 	i := start(t)
-	r := i.login()
-	secrets := []string{
-		shopSecret, robotSecret, apiSecret, adaPassword,
-		r.str(t, "access_token"), r.str(t, "refresh_token"), r.str(t, "id_token"),
+	i.Server.opts.Config.Log.Requests = true
+	i.Server.public = i.outer(i.Server.public)
+	code := i.code(readOrders("shop-web", callback))
+	r := i.redeem(shop, code, callback).want(t, 200, "")
+	access, refresh := r.str(t, "access_token"), r.str(t, "refresh_token")
+	secrets := []string{shopSecret, otherSecret, robotSecret, apiSecret, adaPassword, i.kek, testVerifier, code, access, refresh, r.str(t, "id_token")}
+	i.active(access)
+	i.userinfo(access).want(t, 200, "")
+	secrets = append(secrets, i.refresh(shop, refresh).want(t, 200, "").str(t, "refresh_token"))
+	i.redeem(shop, code, callback).want(t, 400, oauth.InvalidGrant)
+	i.refresh(shop, refresh).want(t, 400, oauth.InvalidGrant)
+	i.post("/revoke", shop, "token", refresh).want(t, 200, "")
+	i.post("/token", basic("robot", shopSecret), "grant_type", "client_credentials").want(t, 401, oauth.InvalidClient)
+	i.post("/token", shop, "grant_type", "x\r\nlevel=ERROR msg=forged").want(t, 400, oauth.UnsupportedGrantType)
+	i.do(httptest.NewRequest(http.MethodGet, "/callback%0d%0alevel=ERROR?code="+code+"&access_token="+access, nil))
+
+	i.log.mu.Lock()
+	log := i.log.String()
+	i.log.mu.Unlock()
+	if !strings.Contains(log, "grant.replayed") || !strings.Contains(log, "grant.rotated") {
+		t.Fatalf("the log is not at its most talkative: %s", log)
 	}
-	if err := i.Server.Close(); err != nil {
+	for line := range strings.Lines(log) {
+		if !strings.HasPrefix(line, "time=") {
+			t.Errorf("a line of somebody else's: %q", line)
+		}
+	}
+	if err := i.store.Write(t.Context(), (*store.Tx).Alive); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := os.ReadFile(i.databasePath())
-	if err != nil {
-		t.Fatal(err)
+	var kept []byte
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(i.databasePath() + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, b...)
 	}
 	for _, s := range secrets {
-		if bytes.Contains(raw, []byte(s)) {
+		if strings.Contains(log, s) {
+			t.Errorf("the log holds %.20q…", s)
+		}
+		if bytes.Contains(kept, []byte(s)) {
 			t.Errorf("the database holds %.20q…", s)
 		}
 	}
-	i.open(testConfig)
 }
