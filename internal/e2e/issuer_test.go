@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -320,6 +321,8 @@ func (i *issuer) checkLog() {
 	}
 	for line := range strings.Lines(log) {
 		switch {
+		case !json.Valid([]byte(line)):
+			i.t.Errorf("a line of the log is no JSON: %s", line)
 		case token.MatchString(line):
 			i.t.Errorf("the log holds a token: %s", line)
 		case strings.Contains(line, "panic"), !i.troubled && strings.Contains(line, `"level":"ERROR"`):
