@@ -3,6 +3,7 @@ package endpoints
 import (
 	"errors"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton/internal/authorize"
 	"github.com/jeton-auth/jeton/internal/login"
@@ -53,7 +54,7 @@ func (b *Browser) loginPage(p *authorize.Pending) pages.Login {
 }
 
 func shown(username string) string {
-	if len(username) > maxUsername {
+	if len(username) > maxUsername || !utf8.ValidString(username) {
 		return ""
 	}
 	return username
