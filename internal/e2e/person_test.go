@@ -221,9 +221,14 @@ func (on page) has(button string) bool {
 	return err == nil && slices.Contains(f.buttons, button)
 }
 
-func firstForm(text string) (f form, err error) {
+func htmlDecoder(text string) *xml.Decoder {
 	d := xml.NewDecoder(strings.NewReader(text))
 	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
+	return d
+}
+
+func firstForm(text string) (f form, err error) {
+	d := htmlDecoder(text)
 	for {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
