@@ -154,7 +154,6 @@ func start(t testing.TB, options ...option) *issuer {
 	i.configure(config)
 	i.begin()
 	t.Cleanup(func() {
-		i.web.CloseIdleConnections()
 		i.stop()
 		i.checkLog()
 	})
@@ -281,6 +280,8 @@ func (i *issuer) stop() {
 	if !i.running() {
 		return
 	}
+	// The server waits some seconds for connections that are open but unused.
+	i.web.CloseIdleConnections()
 	_ = i.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-i.end:
