@@ -83,12 +83,18 @@ func newIssuer(dir string, users int) (*issuer, error) {
 	kek := make([]byte, 32)
 	_, _ = rand.Read(kek) // never fails
 	i.kek = base64.StdEncoding.EncodeToString(kek)
+	return i, i.configure(users)
+}
+
+// configure writes the configuration, with the first seeds of the users. The others
+// stay in the database if they are there.
+func (i *issuer) configure(seeds int) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, configuration, addr, api, scope, robot, webClient, callback)
-	for n := range users {
+	fmt.Fprintf(&text, configuration, i.addr, api, scope, robot, webClient, callback)
+	for n := range seeds {
 		fmt.Fprintf(&text, "  - {email: %q, email_verified: true, name: Person %d, password: env:BENCH_PASSWORD}\n", i.user(n), n)
 	}
-	return i, os.WriteFile(i.config(), []byte(text.String()), 0o600)
+	return os.WriteFile(i.config(), []byte(text.String()), 0o600)
 }
 
 // random is a secret of 256 bits.

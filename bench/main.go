@@ -150,7 +150,7 @@ func (b *bench) others(ctx context.Context) (rows [][]string, err error) {
 }
 
 // profileTime is how long a row is profiled, after it was measured.
-const profileTime = 4 * time.Second
+const profileTime = 9 * time.Second
 
 // profiled takes a CPU profile of the server while load runs.
 func (b *bench) profiled(name string, load func() error) error {

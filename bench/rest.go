@@ -76,6 +76,9 @@ func (b *bench) startRow(ctx context.Context, i *issuer) ([]string, error) {
 	if err := b.exists(ctx, i); err != nil {
 		return nil, err
 	}
+	if err := i.configure(1); err != nil {
+		return nil, err
+	}
 	var all []float64
 	for range starts {
 		p, took, err := i.start(ctx, b.jeton, "serve")
@@ -90,7 +93,7 @@ func (b *bench) startRow(ctx context.Context, i *issuer) ([]string, error) {
 	}
 	ms := func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 	return []string{
-		fmt.Sprintf("start to ready, database of %s grants, %.1f MB", thousands(float64(rows["grants"])), float64(size)/1e6),
+		fmt.Sprintf("start to ready, database of %s users and %s grants, %.1f MB", thousands(float64(rows["users"])), thousands(float64(rows["grants"])), float64(size)/1e6),
 		spread(all, ms) + " ms", fmt.Sprintf("< %d ms", startGoal.Milliseconds()),
 		reached(median(all) < float64(startGoal.Milliseconds())),
 	}, nil

@@ -25,8 +25,8 @@ const (
 const (
 	connections = 16
 	warmUp      = time.Second
-	seen        = 64  // tokens that are introspected in turn
-	people      = 200 // who log in during the flow row
+	seen        = 64   // tokens that are introspected in turn
+	people      = 1000 // who log in during the flow row, each a few times
 )
 
 // rate is a row of the table of rates: what is done to the product, beside a limit
