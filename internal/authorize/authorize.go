@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/login"
+	"github.com/jeton-auth/jeton/internal/recent"
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -42,6 +43,10 @@ type Flows struct {
 	Revoked  *revoke.Log
 	Grants   *grant.Grants
 	Sessions *session.Sessions
+	// Begun remembers flows that wait, so that the steps after the first need not read
+	// them. Memory shows pages; whether a flow is still there is judged by the
+	// transaction that consumes it. nil: they are read.
+	Begun *recent.Cache[store.FlowID, store.Flow]
 }
 
 // Visitor is the browser that asks.
@@ -147,6 +152,9 @@ func (f *Flows) read(ctx context.Context, id string) (store.Flow, error) {
 	if err != nil || len(raw) != len(store.FlowID{}) {
 		return store.Flow{}, ErrNoFlow
 	}
+	if flow, ok := f.Begun.Get(store.FlowID(raw)); ok && f.Store.Now().Before(flow.ExpiresAt) {
+		return flow, nil
+	}
 	flow, err := f.Store.Read(ctx).Flow(store.FlowID(raw), f.Store.Now())
 	if errors.Is(err, store.ErrNotFound) {
 		return store.Flow{}, ErrNoFlow
@@ -236,7 +244,7 @@ func (p *Pending) Deny(ctx context.Context) (Outcome, error) {
 		if who != nil {
 			e.Subject = who.Subject
 		}
-		return e, consume(tx, p.flow.ID)
+		return e, p.flows.consume(tx, p.flow.ID)
 	})
 	if err != nil {
 		return Outcome{}, err
@@ -265,7 +273,8 @@ func (p *Pending) proved(who *store.Session) bool {
 	return who != nil && p.flow != nil && len(p.flow.Session) > 0 && bytes.Equal(p.flow.Session, who.ID)
 }
 
-func consume(tx *store.Tx, id store.FlowID) error {
+func (f *Flows) consume(tx *store.Tx, id store.FlowID) error {
+	tx.AfterCommit(func() { f.Begun.Drop(id) })
 	err := tx.ConsumeFlow(id)
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrNoFlow

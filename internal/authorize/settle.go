@@ -114,6 +114,9 @@ func (t *settling) wait() (err error) {
 			err = ErrNoFlow
 		}
 	}
+	if waiting := *t.flow; len(waiting.Browser) > 0 {
+		t.tx.AfterCommit(func() { t.Begun.Put(waiting.ID, waiting, 1) })
+	}
 	next := t.Pending
 	next.proof, next.allowedBy = nil, ""
 	t.out.Pending = &next
@@ -125,7 +128,7 @@ func (t *settling) over() error {
 	if t.flow == nil {
 		return nil
 	}
-	return consume(t.tx, t.flow.ID)
+	return t.consume(t.tx, t.flow.ID)
 }
 
 // remember adds what the person allowed to what they allowed before.

@@ -195,3 +195,6 @@ type tokens struct {
 func readTokens(resp *http.Response) (got tokens, err error) {
 	return got, json.NewDecoder(resp.Body).Decode(&got)
 }
+
+// raw is text in base64url.
+func raw(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }

@@ -7,7 +7,7 @@ import "sync"
 // Cache keeps values in two halves: what is used moves to the young one, and when
 // that is full the old one is dropped. It is safe for concurrent use. Go's maps hash
 // with a seed of the process and compare keys in full, so nobody outside can make
-// two keys meet.
+// two keys meet. A nil Cache keeps nothing.
 type Cache[K comparable, V any] struct {
 	mu         sync.RWMutex
 	young, old map[K]entry[K, V]
@@ -27,7 +27,10 @@ func New[K comparable, V any](limit int) *Cache[K, V] {
 }
 
 // Get finds the value of a key.
-func (c *Cache[K, V]) Get(key K) (V, bool) {
+func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
+	if c == nil {
+		return value, false
+	}
 	c.mu.RLock()
 	e, ok := c.young[key]
 	aged := false
@@ -54,6 +57,9 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 // Put keeps a value at a cost, in the place of the one before. The cache keeps the
 // key as it is: one that is a part of something larger is better cloned.
 func (c *Cache[K, V]) Put(key K, value V, cost int) {
+	if c == nil {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop(key)
@@ -62,6 +68,9 @@ func (c *Cache[K, V]) Put(key K, value V, cost int) {
 
 // Drop forgets the value of a key.
 func (c *Cache[K, V]) Drop(key K) {
+	if c == nil {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop(key)

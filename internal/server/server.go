@@ -33,6 +33,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/manage"
 	"github.com/jeton-auth/jeton/internal/pages"
 	"github.com/jeton-auth/jeton/internal/password"
+	"github.com/jeton-auth/jeton/internal/recent"
 	"github.com/jeton-auth/jeton/internal/redeem"
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/session"
@@ -73,6 +74,9 @@ type Server struct {
 
 	certificate atomic.Pointer[tls.Certificate]
 }
+
+// begunFlows bounds how many logins under way are remembered: a megabyte or two.
+const begunFlows = 1024
 
 // Open opens the store, makes what is missing, applies the configuration and builds
 // the handlers. Nothing listens yet.
@@ -137,6 +141,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	flows := &authorize.Flows{
 		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader},
 		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions,
+		Begun: recent.New[store.FlowID, store.Flow](begunFlows),
 	}
 	routes, err := endpoints.Routes(prefix(c.Issuer), endpoints.All{
 		Metadata: &endpoints.Metadata{
