@@ -193,7 +193,7 @@ func (b *bench) print(w io.Writer, rates []rate, others [][]string) error {
 	fmt.Fprintf(w, "%s, %s %s/%s, %d processors (%s) shared by load and server; an fsync takes %d µs.\n",
 		time.Now().Format("2006-01-02 15:04"), runtime.Version(), runtime.GOOS, runtime.GOARCH, b.processors, model(), durable.Microseconds())
 	if len(rates) > 0 {
-		fmt.Fprintf(w, "%d connections, %d rounds of %s in turn with the limit; median and range. Busy: share of the processors in use in the product's rounds.\n", connections, b.rounds, b.duration)
+		fmt.Fprintf(w, "%d connections, %d rounds of %s in turn with the limit; median and range. Busy: share of the processors in use, by whomever.\n", connections, b.rounds, b.duration)
 		if b.wants(flows.name) {
 			fmt.Fprintln(w, "The server of the flow row hashes passwords at next to no cost (argon2id with 8 KiB): that row leaves the hash out.")
 		}
@@ -202,7 +202,7 @@ func (b *bench) print(w io.Writer, rates []rate, others [][]string) error {
 		for i, r := range rates {
 			rows[i] = rateRow(r)
 		}
-		table(w, []string{"what", "rate", "limit in the same run", "ratio", "goal", "reached", "server µs each, and limit's", "busy"}, rows)
+		table(w, []string{"what", "rate", "limit in the same run", "ratio", "goal", "reached", "server µs each / limit's", "busy / limit's"}, rows)
 		fmt.Fprintf(w, "\n%s\n", &b.noise)
 	}
 	if len(others) > 0 {

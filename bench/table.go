@@ -80,7 +80,7 @@ func rateRow(r rate) []string {
 		"≥ " + percent(r.goal),
 		reached(median(all) >= r.goal),
 		micros(median(r.product.cpu)) + " / " + micros(median(r.bound.cpu)),
-		percent(median(r.product.busy)),
+		percent(median(r.product.busy)) + " / " + percent(median(r.bound.busy)),
 	}
 }
 

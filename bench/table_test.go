@@ -46,9 +46,9 @@ func TestRateRow(t *testing.T) {
 	r := rate{
 		what: "a row", limit: "bare", goal: .75,
 		product: side{rates: []float64{7500, 8000, 9000}, cpu: []float64{90, 80, 70}, busy: []float64{.97, .99, .98}},
-		bound:   side{rates: []float64{10000, 10000, 10000}, cpu: []float64{60, 50, 55}},
+		bound:   side{rates: []float64{10000, 10000, 10000}, cpu: []float64{60, 50, 55}, busy: []float64{.8, 1, .9}},
 	}
-	want := []string{"a row", "8,000 (7,500–9,000)/s", "bare: 10,000 (10,000–10,000)/s", "80 % (75 %–90 %)", "≥ 75 %", "yes", "80 / 55", "98 %"}
+	want := []string{"a row", "8,000 (7,500–9,000)/s", "bare: 10,000 (10,000–10,000)/s", "80 % (75 %–90 %)", "≥ 75 %", "yes", "80 / 55", "98 % / 90 %"}
 	if got := rateRow(r); !slices.Equal(got, want) {
 		t.Errorf("row = %q, want %q", got, want)
 	}
