@@ -34,7 +34,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/authorize", "/login", "/login/cancel", "/consent", "/logout", "/", "/token", "/revoke", "/introspect", "/userinfo", "/jwks",
-		"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/livez", "/readyz",
+		"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
 	} {
 		for _, method := range []string{"PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "GARBAGE"} {
 			req, err := http.NewRequest(method, i.url+path, nil)
@@ -120,7 +120,7 @@ func (m *monkey) request(base string) (*http.Request, error) {
 		"/.well-known/openid-configuration", "/livez", "/assets/jeton.css", "/"+url.PathEscape(m.text()),
 	)
 	body, query := "", m.form().Encode()
-	method := m.pick("GET", "GET", "POST", "POST", "POST", "HEAD", "OPTIONS", "PUT")
+	method := m.pick("GET", "GET", "GET", "POST", "POST", "POST", "POST", "POST", "HEAD", "OPTIONS", "PUT")
 	if method == "POST" {
 		body, query = query, m.pick("", "", "", query)
 		if m.IntN(10) == 0 {
@@ -169,6 +169,8 @@ func TestGarbage(t *testing.T) {
 	for _, c := range p.browser.Jar.Cookies(waiting.at) {
 		words = append(words, c.Name+"="+c.Value)
 	}
+	var mu sync.Mutex
+	statuses := map[int]int{}
 	var group sync.WaitGroup
 	for worker := range workers {
 		group.Go(func() {
@@ -188,6 +190,9 @@ func TestGarbage(t *testing.T) {
 				}
 				_, err = io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
+				mu.Lock()
+				statuses[resp.StatusCode]++
+				mu.Unlock()
 				if err != nil || resp.StatusCode >= 500 {
 					t.Errorf("worker %d, request %d, %s %s: %d %v", worker, n, req.Method, req.URL.Path, resp.StatusCode, err)
 				}
@@ -198,6 +203,7 @@ func TestGarbage(t *testing.T) {
 		})
 	}
 	group.Wait()
+	t.Logf("answers by status: %v", statuses)
 	i.get("/readyz").want(200, "")
 	i.stop()
 	if left := query[string](t, i.database(), "PRAGMA integrity_check"); left != "ok" {
