@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"reflect"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
@@ -16,53 +14,57 @@ import (
 
 // follow applies the configuration again on SIGHUP and when one of its files changes.
 // What can't be read is reported and changes nothing.
-func (s *Server) follow(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (s *Server) follow(ctx context.Context, hup <-chan os.Signal) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	stamp := stampOf(s.opts.Config.Files)
+	files := s.opts.Config.Files
+	stamp := stampOf(files)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hup:
 		case <-tick.C:
-			now := stampOf(s.opts.Config.Files)
-			if slices.Equal(now, stamp) {
+			if slices.Equal(stampOf(files), stamp) {
 				continue
 			}
-			stamp = now
 		}
-		if err := s.reload(ctx); err != nil {
+		// Looked at before they are read: what changes meanwhile is for the next time.
+		stamp = stampOf(files)
+		named, err := s.reload(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
 			s.log.Error("the configuration was not applied; what was in force stays", slog.Any("error", err))
+		case !slices.Equal(named, files):
+			files, stamp = named, nil // read once more, with all its files watched
 		}
-		stamp = stampOf(s.opts.Config.Files)
 	}
 }
 
-func (s *Server) reload(ctx context.Context) error {
+// reload applies the configuration and returns the files that it consists of.
+func (s *Server) reload(ctx context.Context) (files []string, err error) {
 	c, err := s.opts.Reload()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if waiting := waiting(s.opts.Config, c); len(waiting) > 0 {
 		s.log.Warn("some settings that changed take effect at the next start", slog.Any("keys", waiting))
 	}
 	if c.TLS != nil && s.opts.Config.TLS != nil {
 		if err := s.useCertificate(c); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := s.ring.SetAlgs(ctx, algs(c)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.manager.Apply(ctx, c); err != nil {
-		return err
+		return nil, err
 	}
 	s.log.Info("the configuration was applied", slog.Int("clients", len(c.Clients)), slog.Int("resources", len(c.Resources)))
-	return nil
+	return c.Files, nil
 }
 
 // waiting lists the keys whose new values take effect at the next start only.

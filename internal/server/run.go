@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/config"
@@ -33,6 +35,12 @@ const (
 // server answers.
 func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 	c := s.opts.Config
+	// Before anything answers: a SIGHUP that nobody waits for would end the process.
+	hup := make(chan os.Signal, 1)
+	if s.opts.Reload != nil {
+		signal.Notify(hup, syscall.SIGHUP)
+		defer signal.Stop(hup)
+	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -71,7 +79,7 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 	}
 	wg.Go(func() { jobs.Run(ctx, s.log, s.audit, holder(), s.jobs()) })
 	if s.opts.Reload != nil {
-		wg.Go(func() { s.follow(ctx) })
+		wg.Go(func() { s.follow(ctx, hup) })
 	}
 	wg.Go(func() { s.tuneMemory(ctx) })
 	ready(ln.Addr())
