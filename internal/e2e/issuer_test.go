@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -374,5 +373,14 @@ func free(first, n int) bool {
 	return true
 }
 
-// label is a name for a subtest.
-func label(s string) string { return cmp.Or(s[:min(len(s), 40)], "empty") }
+// run runs a command beside the server and gives what it prints.
+func (i *issuer) run(t testing.TB, args ...string) reply {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	cmd := i.command(args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("jeton %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return reply{t: t, body: stdout.String()}
+}
