@@ -73,8 +73,7 @@ func ParseHandle(s string) (id store.GrantID, ok bool) {
 // Create adds a grant in a transaction and returns its code. The caller fills in
 // Client, Subject, Session (empty when the grant outlives its session), Rev (the
 // head read before the person's session was), AbsoluteAt, Code and Details, and User
-// where it was read in this transaction; the rest is set in g. Where the subject has too many grants at this client, the one
-// longest unused ends.
+// where it was read in this transaction; the rest is set in g.
 func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 	pepper := s.peppers.Pepper()
 	copy(g.ID[:], secret.Bytes(len(g.ID)))
@@ -86,15 +85,25 @@ func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 	if err := tx.CreateGrant(*g); err != nil {
 		return "", err
 	}
-	ended, err := tx.EndIdlest(g.Subject, g.Client, perClientAndSubject, CauseTooMany)
-	if err != nil {
-		return "", err
-	}
 	if g.User.ID == g.Subject {
 		made := remembered{*g, s.st.UsersVersion()}
 		tx.AfterCommit(func() { s.used.Put(g.ID, made, 1) })
 	}
-	return format(pepper, g, Code, 0), s.tell(tx, CauseTooMany, ended)
+	return format(pepper, g, Code, 0), nil
+}
+
+// Spend moves a grant from its code to number 1 in a transaction. won is false when it
+// was not live or the code was spent. Where the subject then has too many grants at
+// this client, the one longest unused ends.
+func (s *Grants) Spend(tx *store.Tx, g *store.Grant, idleAt, tokensUntil time.Time) (won bool, err error) {
+	if won, err = tx.SpendCode(g, idleAt, tokensUntil); err != nil || !won {
+		return won, err
+	}
+	ended, err := tx.EndIdlest(g.Subject, g.Client, perClientAndSubject, CauseTooMany)
+	if err != nil {
+		return won, err
+	}
+	return won, s.tell(tx, CauseTooMany, ended)
 }
 
 // Find parses a code or refresh token and reads its grant. ErrForged: it is none
@@ -193,15 +202,6 @@ func (s *Grants) EndSession(tx *store.Tx, session []byte, cause string) error {
 		return err
 	}
 	return nil
-}
-
-// EndOf ends a subject's grants at one client.
-func (s *Grants) EndOf(tx *store.Tx, subject, client, cause string) error {
-	ended, err := tx.EndGrantsOf(subject, client, cause)
-	if err != nil {
-		return err
-	}
-	return s.tell(tx, cause, ended)
 }
 
 // tell adds the ended grants to the revocation log: those under which an access

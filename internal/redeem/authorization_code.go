@@ -56,15 +56,14 @@ func (i Code) Redeem(ctx context.Context, r Request) (Issued, error) {
 	}
 	won := false
 	err = i.Audit.Write(ctx, func(tx *store.Tx) (e audit.Event, err error) {
-		won, err = tx.SpendCode(&g, idle, noted(r.Client, expires))
+		won, err = i.Grants.Spend(tx, &g, idle, noted(r.Client, expires))
 		return i.event(r, &g, audit.CodeRedeemed), err
 	})
 	if err != nil {
 		return Issued{}, err
 	}
 	if !won {
-		i.Grants.Forget(g.ID)
-		return Issued{}, i.replayed(ctx, r, &g)
+		return Issued{}, i.lost(ctx, r, presented)
 	}
 	i.Grants.Moved(g.ID, 1, i.Store.Now(), idle, expires)
 	return out, nil
@@ -100,6 +99,20 @@ func proves(verifier, challenge string) bool {
 	}
 	sum := sha256.Sum256([]byte(verifier))
 	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
+}
+
+// lost says why a redemption that looked right did not win: the code was spent in
+// between, or its grant ended.
+func (i Code) lost(ctx context.Context, r Request, presented string) error {
+	c, g, _, err := i.find(ctx, r, presented, grant.Code, "code")
+	i.Grants.Forget(c.ID)
+	switch {
+	case err != nil:
+		return err
+	case g.Number > 0:
+		return i.replayed(ctx, r, &g)
+	}
+	return notOurs("code")
 }
 
 func (i Code) replayed(ctx context.Context, r Request, g *store.Grant) error {

@@ -328,6 +328,8 @@ func TestMetadata(t *testing.T) {
 func TestTooManyGrants(t *testing.T) {
 	t.Parallel()
 	i := start(t)
+	// A code that waits for its client is not among them.
+	waiting := i.code(readOrders("shop-web", callback))
 	var tokens []string
 	for range 51 {
 		tokens = append(tokens, i.login().str(t, "refresh_token"))
@@ -339,6 +341,7 @@ func TestTooManyGrants(t *testing.T) {
 	i.refresh(shop, tokens[0]).want(t, 200, "")
 	i.refresh(shop, tokens[1]).want(t, 400, oauth.InvalidGrant)
 	i.refresh(shop, tokens[2]).want(t, 200, "")
+	i.redeem(shop, waiting, callback).want(t, 200, "")
 }
 
 // A request id stands in every answer and is never the client's own.

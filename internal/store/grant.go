@@ -213,24 +213,19 @@ func (tx *Tx) EndGrantsOfSession(session []byte, cause string) ([]Ended, error) 
 	return list(tx.Reader, scanEnded, ending+`session = ? AND length(session) > 0`+endedColumns, millis(tx.now), cause, session)
 }
 
-// EndGrantsOf ends a subject's grants at one client.
-func (tx *Tx) EndGrantsOf(subject, client, cause string) ([]Ended, error) {
-	return list(tx.Reader, scanEnded, ending+`subject = ? AND client = ?`+endedColumns, millis(tx.now), cause, subject, client)
-}
-
 // oldest is among how many of the oldest grants EndIdlest looks for the longest
 // unused: each look is a row elsewhere on the disk.
 const oldest = 8
 
-// EndIdlest ends grants of a subject at one client, so that at most keep stay live:
-// of the oldest ones the longest unused.
+// EndIdlest ends redeemed grants of a subject at one client, so that at most keep stay
+// live: of the oldest ones the longest unused.
 func (tx *Tx) EndIdlest(subject, client string, keep int, cause string) ([]Ended, error) {
-	n, err := get(tx.Reader, scanOne[int], `SELECT count(*) FROM (SELECT 1 FROM grants WHERE subject = ? AND client = ? AND ended_at = 0 LIMIT ?)`, subject, client, keep+64)
+	n, err := get(tx.Reader, scanOne[int], `SELECT count(*) FROM (SELECT 1 FROM grants WHERE subject = ? AND client = ? AND unredeemed_until = 0 AND ended_at = 0 LIMIT ?)`, subject, client, keep+64)
 	if err != nil || n <= keep {
 		return nil, err
 	}
 	return list(tx.Reader, scanEnded, ending+`id IN (SELECT id FROM grants WHERE id IN
-		(SELECT id FROM grants WHERE subject = ? AND client = ? AND ended_at = 0 ORDER BY created_at LIMIT ?)
+		(SELECT id FROM grants WHERE subject = ? AND client = ? AND unredeemed_until = 0 AND ended_at = 0 ORDER BY created_at LIMIT ?)
 		ORDER BY rotated_at, id LIMIT ?)`+endedColumns,
 		millis(tx.now), cause, subject, client, max(oldest, n-keep), n-keep)
 }
@@ -257,29 +252,6 @@ func (tx *Tx) PurgeGrants(after GrantID, limit int) (next GrantID, err error) {
 // PurgeUnredeemed removes up to limit grants whose code was never used.
 func (tx *Tx) PurgeUnredeemed(limit int) (int64, error) {
 	return tx.change(`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE unredeemed_until > 0 AND unredeemed_until < ? LIMIT ?)`, millis(tx.now), limit)
-}
-
-// GrantSummary is a grant as a list shows it.
-type GrantSummary struct {
-	ID        GrantID
-	Client    string
-	Subject   string
-	Number    int64
-	CreatedAt time.Time
-	RotatedAt time.Time
-	EndedAt   time.Time
-}
-
-// GrantsOf reads the live grants of a subject.
-func (r Reader) GrantsOf(subject string) ([]GrantSummary, error) {
-	return list(r, func(row scanner) (s GrantSummary, err error) {
-		var id []byte
-		var created, rotated, ended int64
-		err = row.Scan(&id, &s.Client, &s.Subject, &s.Number, &created, &rotated, &ended)
-		copy(s.ID[:], id)
-		s.CreatedAt, s.RotatedAt, s.EndedAt = fromMillis(created), fromMillis(rotated), fromMillis(ended)
-		return s, err
-	}, `SELECT id, client, subject, number, created_at, rotated_at, ended_at FROM grants WHERE subject = ? AND ended_at = 0 ORDER BY created_at`, subject)
 }
 
 // CountGrants is the number of rows, live or not.

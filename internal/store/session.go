@@ -38,12 +38,6 @@ func (r Reader) Session(id []byte, now time.Time) (Session, error) {
 		id, millis(now), millis(now))
 }
 
-// SessionsOf reads a subject's sessions, the latest used first.
-func (r Reader) SessionsOf(subject string, now time.Time) ([]Session, error) {
-	return list(r, scanSession, sessionColumns+` WHERE s.subject = ? AND s.idle_at > ? AND s.absolute_at > ? ORDER BY s.seen_at DESC`,
-		subject, millis(now), millis(now))
-}
-
 // CreateSession adds a session that begins now.
 func (tx *Tx) CreateSession(s Session) error {
 	amr, err := encode(s.AMR, len(s.AMR) == 0)

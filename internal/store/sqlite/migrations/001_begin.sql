@@ -109,7 +109,7 @@ CREATE TABLE grants (
   ended_at         INTEGER NOT NULL,
   ended_by         TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX grants_live ON grants (subject, client, created_at) WHERE ended_at = 0;
+CREATE INDEX grants_live ON grants (subject, client, unredeemed_until, created_at) WHERE ended_at = 0;
 CREATE INDEX grants_session ON grants (session) WHERE length(session) > 0;
 CREATE INDEX grants_unredeemed ON grants (unredeemed_until) WHERE unredeemed_until > 0;
 
