@@ -20,17 +20,17 @@ func (c *completionCommand) Run(std *streams, k *kong.Kong) error {
 	collect(words, "jeton", k.Model.Node)
 	var b strings.Builder
 	switch c.Shell {
-	case "bash", "zsh":
+	case "bash", "zsh": // where path is another name of PATH
 		if c.Shell == "zsh" {
 			b.WriteString("#compdef jeton\nautoload -U +X bashcompinit && bashcompinit\n")
 		}
-		b.WriteString("_jeton() {\n  local path=jeton word\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n    case \"$path $word\" in\n")
+		b.WriteString("_jeton() {\n  local at=jeton word\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n    case \"$at $word\" in\n")
 		for _, path := range slices.Sorted(maps.Keys(words)) {
 			if path != "jeton" {
-				fmt.Fprintf(&b, "      %q) path=%q ;;\n", path, path)
+				fmt.Fprintf(&b, "      %q) at=%q ;;\n", path, path)
 			}
 		}
-		b.WriteString("    esac\n  done\n  case \"$path\" in\n")
+		b.WriteString("    esac\n  done\n  case \"$at\" in\n")
 		for _, path := range slices.Sorted(maps.Keys(words)) {
 			list := words[path]
 			fmt.Fprintf(&b, "    %q) COMPREPLY=($(compgen -W %q -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n", path, strings.Join(list, " "))
