@@ -41,6 +41,7 @@ func (m *Manager) CreateUser(ctx context.Context, by audit.Origin, n NewUser) (s
 		}
 	}
 	err := m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		u.CreatedAt, u.UpdatedAt = tx.Now(), tx.Now()
 		return audit.Event{Type: audit.UserCreated, Subject: u.ID, Origin: by}, tx.CreateUser(u)
 	})
 	return u, known(err, "user", n.Email)
