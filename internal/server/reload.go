@@ -18,7 +18,7 @@ func (s *Server) follow(ctx context.Context, hup <-chan os.Signal) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	files := s.opts.Config.Files
-	stamp := stampOf(files)
+	var stamp []string // none yet: what changed since the start is seen at the first look
 	for {
 		select {
 		case <-ctx.Done():
