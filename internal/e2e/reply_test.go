@@ -80,10 +80,6 @@ func inForm(id, secret string) caller {
 	}
 }
 
-func bearer(token string) caller {
-	return func(r *http.Request, _ url.Values) { r.Header.Set("Authorization", "Bearer "+token) }
-}
-
 func nobody(*http.Request, url.Values) {}
 
 // values makes url.Values of name, value, name, value …
