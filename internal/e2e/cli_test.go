@@ -3,8 +3,10 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,9 @@ import (
 // testscript's own, they have these commands:
 //
 //	ready                   waits until the server on $PORT answers
+//	fetch [-u ID SECRET] PATH [NAME=VALUE ...]
+//	                        asks the server, with a form if there are values, and
+//	                        prints the answer
 //	capture NAME REGEXP     puts what the expression's group finds in stdout into $NAME
 //
 // $PORT is free, in jeton.yaml too, and the secrets of the configurations are in the
@@ -46,6 +51,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ready":   ready,
+			"fetch":   fetch,
 			"capture": capture,
 		},
 	})
@@ -77,6 +83,34 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		<-tick.C
 	}
 	ts.Fatalf("the server does not answer")
+}
+
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	as := caller(nobody)
+	if len(args) > 3 && args[0] == "-u" {
+		as, args = basic(args[1], args[2]), args[3:]
+	}
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: fetch [-u ID SECRET] PATH [NAME=VALUE ...]")
+	}
+	form := url.Values{}
+	for _, pair := range args[1:] {
+		name, value, _ := strings.Cut(pair, "=")
+		form.Add(name, value)
+	}
+	method := http.MethodGet
+	if len(form) > 0 {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequest(method, "http://localhost:"+ts.Getenv("PORT")+args[0], strings.NewReader(form.Encode()))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	as(req, form)
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	_, err = io.Copy(ts.Stdout(), resp.Body)
+	ts.Check(err)
 }
 
 func capture(ts *testscript.TestScript, neg bool, args []string) {
