@@ -36,6 +36,7 @@ if ! command -v go >/dev/null; then
 fi
 need "a C compiler, with which the race detector is linked" "gcc libc6-dev" gcc clang
 need "strace, with which a test counts the calls that make writes durable" strace strace
+need "curl, for the tour that jeton dev prints" curl curl
 need "Chromium, for the browser tests" chromium chromium chromium-browser google-chrome
 foreign=internal/e2e/foreign
 if [ -e $foreign/package-lock.json ]; then
