@@ -3,16 +3,12 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -228,57 +224,4 @@ func (b *tab) noScripts() {
 	run(b, func(ctx context.Context, t *chromedp.Target) (cdp.Empty, error) {
 		return cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	})
-}
-
-// dev is a running jeton dev.
-type dev struct {
-	issuer, api, web, password string
-}
-
-func startDev(t *testing.T) *dev {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "data")
-	port := freePorts(t, 3)
-	cmd := exec.Command(jeton, "dev", "--port", fmt.Sprint(port), "--data", dir)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	d := &dev{}
-	lines := bufio.NewScanner(stdout)
-	for ready := false; !ready && lines.Scan(); {
-		line := strings.TrimSpace(lines.Text())
-		for name, value := range map[string]*string{"Issuer": &d.issuer, "Demo API": &d.api, "Demo web app": &d.web, "Password": &d.password} {
-			if rest, ok := strings.CutPrefix(line, name+"  "); ok {
-				*value, _, _ = strings.Cut(strings.TrimSpace(rest), " ")
-			}
-		}
-		ready = strings.HasPrefix(line, "ready in ")
-	}
-	drained := make(chan struct{})
-	go func() {
-		for lines.Scan() {
-		}
-		close(drained)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-drained
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("jeton dev: %v\n%s", err, stderr.String())
-		}
-		if said := stderr.String(); strings.Contains(said, "level=ERROR") || strings.Contains(said, "panic") || token.MatchString(said) {
-			t.Errorf("jeton dev logs:\n%s", said)
-		}
-	})
-	if d.password == "" || d.web == "" {
-		_ = cmd.Process.Signal(os.Interrupt)
-		t.Fatalf("jeton dev did not say where it is: %+v", d)
-	}
-	return d
 }
