@@ -57,7 +57,7 @@ func trace(t *testing.T, path string) []call {
 // for requests one after the other, then for many at once.
 func TestSyncedBeforeAcknowledged(t *testing.T) {
 	t.Parallel()
-	const alone, workers, each = 30, 16, 10
+	const alone, workers, each = 30, 40, 5
 	output := filepath.Join(t.TempDir(), "trace")
 	i := start(t, func(i *issuer, _ *string) { i.wrap = strace(t, output) })
 	all := i.chains(workers)
