@@ -193,7 +193,8 @@ func (b *bench) print(w io.Writer, rates []rate, others [][]string) error {
 	fmt.Fprintf(w, "%s, %s %s/%s, %d processors (%s) shared by load and server; an fsync takes %d µs.\n",
 		time.Now().Format("2006-01-02 15:04"), runtime.Version(), runtime.GOOS, runtime.GOARCH, b.processors, model(), durable.Microseconds())
 	if len(rates) > 0 {
-		fmt.Fprintf(w, "%d connections, %d rounds of %s in turn with the limit; median and range. Busy: share of the processors in use, by whomever.\n", connections, b.rounds, b.duration)
+		fmt.Fprintf(w, "%d connections, %d rounds of %s in turn with the limit, the quietest of up to %d; median and range. Busy: share of the processors in use, by whomever.\n",
+			connections, b.rounds, b.duration, b.rounds+extra)
 		if b.wants(flows.name) {
 			fmt.Fprintln(w, "The server of the flow row hashes passwords at next to no cost (argon2id with 8 KiB): that row leaves the hash out.")
 		}

@@ -82,18 +82,18 @@ func memory(pid int) (now, peak float64, err error) {
 	return now, peak, nil
 }
 
-// noise is how much of the processors went to neither load nor server while
-// something was measured.
+// noise is how much of the processors went to neither load nor server in the rounds
+// that count.
 type noise struct {
 	capacity, others, stolen time.Duration
 	worst                    float64
 }
 
-func (n *noise) add(capacity, others, stolen time.Duration) {
-	n.capacity += capacity
-	n.others += max(others, 0)
-	n.stolen += stolen
-	n.worst = max(n.worst, float64(others+stolen)/float64(capacity))
+func (n *noise) add(r reading) {
+	n.capacity += r.capacity
+	n.others += r.others
+	n.stolen += r.stolen
+	n.worst = max(n.worst, float64(r.others+r.stolen)/float64(r.capacity))
 }
 
 // calm bounds the share of others up to which a run is worth quoting.
@@ -106,7 +106,7 @@ func (n *noise) String() string {
 	share := func(d time.Duration) string {
 		return strconv.FormatFloat(100*float64(d)/float64(n.capacity), 'f', 1, 64) + " %"
 	}
-	s := fmt.Sprintf("Other processes took %s of the processors while rates were measured, the hypervisor %s; in the worst round %s together.",
+	s := fmt.Sprintf("Other processes took %s of the processors in these rounds, the hypervisor %s; in the worst round %s together.",
 		share(n.others), share(n.stolen), percent(n.worst))
 	if float64(n.others+n.stolen) > calm*float64(n.capacity) {
 		s += " That is too much: repeat the run on a quiet machine before you quote it."

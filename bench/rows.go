@@ -228,13 +228,22 @@ func (b *bench) measure(ctx context.Context, p plan, i *issuer, server *process)
 		if _, err := until(ctx, i.addr, ops, warmUp); err != nil {
 			return err
 		}
-		for range b.rounds {
-			if err := b.round(ctx, &r.bound, beside.addr, beside.process, against); err != nil {
+		var pairs []pair
+		for len(pairs) < b.rounds || len(pairs) < b.rounds+extra && calmest(pairs, b.rounds) > calm {
+			var one pair
+			if one.bound, err = b.round(ctx, beside.addr, beside.process, against); err != nil {
 				return fmt.Errorf("the limit: %w", err)
 			}
-			if err := b.round(ctx, &r.product, i.addr, server, ops); err != nil {
+			if one.product, err = b.round(ctx, i.addr, server, ops); err != nil {
 				return err
 			}
+			pairs = append(pairs, one)
+		}
+		for _, one := range quietest(pairs, b.rounds) {
+			r.bound.add(one.bound)
+			r.product.add(one.product)
+			b.noise.add(one.bound)
+			b.noise.add(one.product)
 		}
 		return b.profiled(p.name, func() error {
 			_, err := until(ctx, i.addr, ops, profileTime)
@@ -244,28 +253,26 @@ func (b *bench) measure(ctx context.Context, p plan, i *issuer, server *process)
 	return r
 }
 
-// round measures one side once, and what the rest of the machine did meanwhile.
-func (b *bench) round(ctx context.Context, s *side, addr string, server *process, ops []op) error {
+// round measures one server once, and what the rest of the machine did meanwhile.
+func (b *bench) round(ctx context.Context, addr string, server *process, ops []op) (reading, error) {
 	before, err := b.sample(server)
 	if err != nil {
-		return err
+		return reading{}, err
 	}
 	rate, err := until(ctx, addr, ops, b.duration)
 	if err != nil {
-		return err
+		return reading{}, err
 	}
 	after, err := b.sample(server)
-	if err != nil {
-		return err
-	}
 	took := after.at.Sub(before.at)
 	used := after.server - before.server
-	s.rates = append(s.rates, rate)
-	s.cpu = append(s.cpu, float64(used.Microseconds())/(rate*took.Seconds()))
-	capacity := took * time.Duration(b.processors)
-	s.busy = append(s.busy, float64(after.busy-before.busy)/float64(capacity))
-	b.noise.add(capacity, after.busy-before.busy-used-(after.load-before.load), after.stolen-before.stolen)
-	return nil
+	return reading{
+		rate: rate, cpu: float64(used.Microseconds()) / (rate * took.Seconds()),
+		capacity: took * time.Duration(b.processors),
+		busy:     after.busy - before.busy,
+		others:   max(0, after.busy-before.busy-used-(after.load-before.load)),
+		stolen:   after.stolen - before.stolen,
+	}, err
 }
 
 // sample is how much processor time was used by a moment.

@@ -1,21 +1,63 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
+// reading is what one round of one server gave.
+type reading struct {
+	rate                           float64 // operations a second
+	cpu                            float64 // microseconds of the server's processor time an operation
+	capacity, busy, others, stolen time.Duration
+}
+
+// pair is a round of the limit and the one of the product after it.
+type pair struct{ bound, product reading }
+
+// noise is the share of the processors that went to neither load nor server.
+func (p pair) noise() float64 {
+	return float64(p.bound.others+p.bound.stolen+p.product.others+p.product.stolen) / float64(p.bound.capacity+p.product.capacity)
+}
+
+// extra bounds how many rounds are measured again because the machine was not quiet.
+const extra = 3
+
+// quietest are the n pairs with the least noise. They are chosen by that alone, so
+// the choice favours neither side.
+func quietest(pairs []pair, n int) []pair {
+	sorted := slices.SortedStableFunc(slices.Values(pairs), func(a, b pair) int { return cmp.Compare(a.noise(), b.noise()) })
+	return sorted[:min(n, len(sorted))]
+}
+
+// calmest is the noise of the loudest among the n quietest pairs.
+func calmest(pairs []pair, n int) float64 {
+	kept := quietest(pairs, n)
+	if len(kept) == 0 {
+		return 0
+	}
+	return kept[len(kept)-1].noise()
+}
+
 // side is one of two servers that were measured turn by turn: the product, or the
-// limit beside it.
+// limit beside it. It has a value for each round.
 type side struct {
-	rates []float64 // operations a second, one for each round
-	cpu   []float64 // microseconds of the server's processor time an operation
+	rates []float64
+	cpu   []float64
 	busy  []float64 // share of all processors that was in use, by whomever
+}
+
+func (s *side) add(r reading) {
+	s.rates = append(s.rates, r.rate)
+	s.cpu = append(s.cpu, r.cpu)
+	s.busy = append(s.busy, float64(r.busy)/float64(r.capacity))
 }
 
 // median is the middle value; of an even number, the mean of the two in the middle.

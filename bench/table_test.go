@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestMedian(t *testing.T) {
@@ -38,6 +39,28 @@ func TestRatiosAreOfRounds(t *testing.T) {
 	got := ratios([]float64{80, 40, 90}, []float64{100, 50, 100})
 	if want := []float64{.8, .8, .9}; !slices.Equal(got, want) {
 		t.Errorf("ratios = %v, want %v", got, want)
+	}
+}
+
+func TestQuietestRounds(t *testing.T) {
+	t.Parallel()
+	loud := func(rate float64, others time.Duration) pair {
+		r := reading{rate: rate, capacity: 3 * time.Second, others: others}
+		return pair{bound: r, product: r}
+	}
+	pairs := []pair{loud(1, 2*time.Second), loud(2, 0), loud(3, 600*time.Millisecond), loud(4, 30*time.Millisecond)}
+	var got []float64
+	for _, p := range quietest(pairs, 2) {
+		got = append(got, p.product.rate)
+	}
+	if want := []float64{2, 4}; !slices.Equal(got, want) {
+		t.Errorf("kept %v, want %v", got, want)
+	}
+	if got := calmest(pairs, 3); got != .2 {
+		t.Errorf("noise of the third = %v, want 0.2", got)
+	}
+	if got := len(quietest(pairs, 9)); got != 4 {
+		t.Errorf("kept %d of 4", got)
 	}
 }
 
