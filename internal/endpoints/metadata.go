@@ -23,7 +23,6 @@ type Metadata struct {
 	Directory *directory.Directory
 	Redeem    *redeem.Dispatcher
 	Methods   []oauth.AuthMethod
-	IDAlgs    []oauth.Alg
 	ACRs      []string
 	UILocales []string
 
@@ -93,7 +92,7 @@ func (m *Metadata) describe() metadata {
 		ResponseModes:        []string{"query"},
 		GrantTypes:           m.Redeem.Names(),
 		SubjectTypes:         []string{"public"},
-		IDTokenAlgs:          m.IDAlgs,
+		IDTokenAlgs:          m.idAlgs(),
 		AuthMethods:          methods,
 		RevocationMethods:    methods,
 		IntrospectionMethods: confidential,
@@ -105,6 +104,18 @@ func (m *Metadata) describe() metadata {
 		IssParameter:         true,
 		ClaimsParameter:      true,
 	}
+}
+
+// idAlgs are the algorithms by which ID tokens are signed: the two that every client may
+// have, and those that clients registered.
+func (m *Metadata) idAlgs() []oauth.Alg {
+	algs := []oauth.Alg{oauth.RS256, oauth.ES256}
+	for _, c := range m.Directory.Clients() {
+		if c.IDTokenAlg != "" && !slices.Contains(algs, c.IDTokenAlg) {
+			algs = append(algs, c.IDTokenAlg)
+		}
+	}
+	return algs
 }
 
 func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {

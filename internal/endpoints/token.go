@@ -5,6 +5,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/redeem"
+	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -14,13 +15,14 @@ type Token struct {
 	Door
 	Clients *clientauth.Clients
 	Redeem  *redeem.Dispatcher
+	Revoked *revoke.Log
 }
 
 type tokenAnswer struct {
 	AccessToken  string `json:"access_token"`
 	TokenType    string `json:"token_type"`
 	ExpiresIn    int64  `json:"expires_in"`
-	Scope        string `json:"scope"`
+	Scope        string `json:"scope,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 }
@@ -31,12 +33,13 @@ func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.fail(w, r, refusal)
 		return
 	}
+	head := t.Revoked.Head()
 	client, refusal := t.Clients.Client(clientauth.Request{Header: r.Header, Params: params})
 	if refusal != nil {
 		t.failClient(w, r, refusal)
 		return
 	}
-	out, err := t.Redeem.Redeem(r.Context(), redeem.Request{Client: client, Params: params, Origin: t.origin(w, r)})
+	out, err := t.Redeem.Redeem(r.Context(), redeem.Request{Client: client, Params: params, Origin: t.origin(w, r), Head: head})
 	if err != nil {
 		t.failClient(w, r, err)
 		return

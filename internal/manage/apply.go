@@ -39,6 +39,9 @@ func (m *Manager) Apply(ctx context.Context, c *config.Config) error {
 	if err := m.removeUndeclared(ctx, by, c); err != nil {
 		return err
 	}
+	if err := m.keepKeys(ctx); err != nil {
+		return err
+	}
 	for _, u := range c.Users {
 		if err := m.seed(ctx, by, u); err != nil {
 			return err

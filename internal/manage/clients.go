@@ -3,6 +3,7 @@ package manage
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -10,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/oauth"
 )
 
 // CreateClient registers a client. A confidential one gets a secret of ours, which is
@@ -28,7 +30,10 @@ func (m *Manager) CreateClient(ctx context.Context, by audit.Origin, c spec.Clie
 		made = secret.Random()
 		row.SecretHash = secret.Hash(made.Reveal())
 	}
-	return c, made, m.putClient(ctx, by, row)
+	if err := m.putClient(ctx, by, row); err != nil {
+		return c, made, err
+	}
+	return c, made, m.keepKeys(ctx)
 }
 
 // NewClientSecret gives a confidential client a new secret; the old one is dead at
@@ -61,13 +66,12 @@ func (m *Manager) putClient(ctx context.Context, by audit.Origin, c store.Client
 func (m *Manager) DisableClient(ctx context.Context, by audit.Origin, id string, disabled bool) error {
 	err := m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		e := audit.Event{Type: audit.ClientEnabled, Client: id, Origin: by}
-		if disabled {
-			e.Type = audit.ClientDisabled
-			if err := m.Revoked.Add(tx, "client_disabled", revoke.Entry{Kind: revoke.Client, Value: id}); err != nil {
-				return e, err
-			}
+		// Memory must not show the log's new head before it shows the client switched off.
+		if err := m.Directory.DisableClient(tx, id, disabled); err != nil || !disabled {
+			return e, err
 		}
-		return e, m.Directory.DisableClient(tx, id, disabled)
+		e.Type = audit.ClientDisabled
+		return e, m.Revoked.Add(tx, "client_disabled", revoke.Entry{Kind: revoke.Client, Value: id})
 	})
 	return known(err, "client", id)
 }
@@ -76,10 +80,10 @@ func (m *Manager) DisableClient(ctx context.Context, by audit.Origin, id string,
 func (m *Manager) DeleteClient(ctx context.Context, by audit.Origin, id string) error {
 	err := m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		e := audit.Event{Type: audit.ClientDeleted, Client: id, Origin: by}
-		if err := m.Revoked.Add(tx, "client_deleted", revoke.Entry{Kind: revoke.Client, Value: id}); err != nil {
+		if err := errors.Join(tx.DeleteConsentsTo(id), m.Directory.DeleteClient(tx, id)); err != nil {
 			return e, err
 		}
-		return e, m.Directory.DeleteClient(tx, id)
+		return e, m.Revoked.Add(tx, "client_deleted", revoke.Entry{Kind: revoke.Client, Value: id})
 	})
 	return known(err, "client", id)
 }
@@ -103,7 +107,24 @@ func (m *Manager) CreateResource(ctx context.Context, by audit.Origin, r spec.Re
 		made = secret.Random()
 		row.SecretHash = secret.Hash(made.Reveal())
 	}
-	return r, made, m.putResource(ctx, by, row)
+	if err := m.putResource(ctx, by, row); err != nil {
+		return r, made, err
+	}
+	return r, made, m.keepKeys(ctx)
+}
+
+// keepKeys makes the keys that the declared clients and resources ask for, and the two
+// kinds that everybody may.
+func (m *Manager) keepKeys(ctx context.Context) error {
+	algs := []oauth.Alg{oauth.RS256, oauth.ES256}
+	for _, r := range m.Directory.Resources() {
+		algs = append(algs, r.AccessToken.Alg)
+	}
+	for _, c := range m.Directory.Clients() {
+		algs = append(algs, c.IDTokenAlg)
+	}
+	slices.Sort(algs)
+	return m.Ring.SetAlgs(ctx, slices.Compact(algs))
 }
 
 func (m *Manager) putResource(ctx context.Context, by audit.Origin, r store.Resource) error {

@@ -26,11 +26,10 @@ func (i Code) Redeem(ctx context.Context, r Request) (Issued, error) {
 	if presented == "" {
 		return Issued{}, oauth.Refuse(oauth.InvalidRequest, "code is missing")
 	}
-	head := i.Revoked.Head()
 	_, g, recalled := i.recall(r, presented, grant.Code)
 	if !recalled {
 		var err error
-		if _, g, head, err = i.find(ctx, r, presented, grant.Code, "code"); err != nil {
+		if _, g, err = i.find(ctx, r, presented, grant.Code, "code"); err != nil {
 			return Issued{}, err
 		}
 	}
@@ -43,7 +42,7 @@ func (i Code) Redeem(ctx context.Context, r Request) (Issued, error) {
 	if !g.Live() {
 		return Issued{}, notOurs("code")
 	}
-	out, expires, err := i.answer(r, &g, head, g.Code.Nonce)
+	out, expires, err := i.answer(r, &g, g.Code.Nonce)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -104,7 +103,7 @@ func proves(verifier, challenge string) bool {
 // lost says why a redemption that looked right did not win: the code was spent in
 // between, or its grant ended.
 func (i Code) lost(ctx context.Context, r Request, presented string) error {
-	c, g, _, err := i.find(ctx, r, presented, grant.Code, "code")
+	c, g, err := i.find(ctx, r, presented, grant.Code, "code")
 	i.Grants.Forget(c.ID)
 	switch {
 	case err != nil:

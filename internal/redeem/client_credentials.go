@@ -21,7 +21,6 @@ func (i ClientCredentials) Redeem(_ context.Context, r Request) (Issued, error) 
 	if !r.Client.Confidential() {
 		return Issued{}, oauth.Refuse(oauth.UnauthorizedClient, "client_credentials is for clients that hold a secret")
 	}
-	head := i.Revoked.Head()
 	t, refusal := i.choose(i.own(r.Client), r.Params)
 	if refusal != nil {
 		return Issued{}, refusal
@@ -29,7 +28,7 @@ func (i ClientCredentials) Redeem(_ context.Context, r Request) (Issued, error) 
 	now := i.Store.Now()
 	token, expires, err := i.Minter.Access(now, tokens.Access{
 		Subject: r.Client.ID, ClientID: r.Client.ID, Audience: t.audience, Scopes: t.scopes,
-		Handle: tokens.ClientHandle(r.Client.ID), Rev: head,
+		Handle: tokens.ClientHandle(r.Client.ID), Rev: r.Head,
 		Format: t.format, Alg: t.alg, Lifetime: t.lifetime,
 	})
 	if err != nil {

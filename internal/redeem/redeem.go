@@ -7,14 +7,12 @@ package redeem
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/claims"
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/grant"
-	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/tokens"
@@ -27,6 +25,9 @@ type Request struct {
 	Client *store.Client
 	Params web.Params
 	Origin audit.Origin
+	// Head is the head of the revocation log, read before the client was: a cutoff that
+	// commits meanwhile reaches the tokens made here.
+	Head int64
 }
 
 // GrantType redeems one grant type.
@@ -48,10 +49,8 @@ type Issued struct {
 type Issuer struct {
 	Store     *store.Store
 	Audit     *audit.Log
-	Log       *slog.Logger
 	Directory *directory.Directory
 	Grants    *grant.Grants
-	Revoked   *revoke.Log
 	Minter    *tokens.Minter
 }
 
@@ -107,21 +106,19 @@ func notOurs(what string) *oauth.Error {
 	return oauth.Refuse(oauth.InvalidGrant, "the %s is not one that this client was given, or it is over", what)
 }
 
-// find reads the grant of a presented credential and checks whose it is. head is
-// what tokens minted from this reading carry: it is read before the grant.
-func (i *Issuer) find(ctx context.Context, r Request, presented string, kind grant.Kind, what string) (c grant.Credential, g store.Grant, head int64, err error) {
-	head = i.Revoked.Head()
+// find reads the grant of a presented credential and checks whose it is.
+func (i *Issuer) find(ctx context.Context, r Request, presented string, kind grant.Kind, what string) (c grant.Credential, g store.Grant, err error) {
 	c, g, err = i.Grants.Find(ctx, presented)
 	if errors.Is(err, grant.ErrForged) {
-		return c, g, head, notOurs(what)
+		return c, g, notOurs(what)
 	}
 	if err != nil {
-		return c, g, head, err
+		return c, g, err
 	}
 	if c.Kind != kind || g.Client != r.Client.ID {
-		return c, g, head, notOurs(what)
+		return c, g, notOurs(what)
 	}
-	return c, g, head, nil
+	return c, g, nil
 }
 
 // recall is find from memory: ok only for the credential that comes next, of a grant
@@ -133,7 +130,7 @@ func (i *Issuer) recall(r Request, presented string, kind grant.Kind) (c grant.C
 
 // answer signs the tokens that a grant gives now. nonce is the code's; a refreshed ID
 // token has none.
-func (i *Issuer) answer(r Request, g *store.Grant, head int64, nonce string) (Issued, time.Time, error) {
+func (i *Issuer) answer(r Request, g *store.Grant, nonce string) (Issued, time.Time, error) {
 	now := i.Store.Now()
 	t, refusal := i.narrow(r.Client, g, r.Params)
 	if refusal != nil {
@@ -141,7 +138,7 @@ func (i *Issuer) answer(r Request, g *store.Grant, head int64, nonce string) (Is
 	}
 	access := tokens.Access{
 		Subject: g.Subject, ClientID: g.Client, Audience: t.audience, Scopes: t.scopes,
-		Handle: grant.Handle(g.ID), Rev: head,
+		Handle: grant.Handle(g.ID), Rev: r.Head,
 		AuthTime: g.Details.AuthTime, ACR: g.Details.ACR, AMR: g.Details.AMR,
 		Format: t.format, Alg: t.alg, Lifetime: t.lifetime,
 	}

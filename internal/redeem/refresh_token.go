@@ -71,13 +71,12 @@ func (i Refresh) Redeem(ctx context.Context, r Request) (Issued, error) {
 // the row.
 func (i Refresh) once(ctx context.Context, r Request, recall bool) (out Issued, again bool, err error) {
 	presented := r.Params.Get("refresh_token")
-	head := i.Revoked.Head()
 	c, g, recalled := grant.Credential{}, store.Grant{}, false
 	if recall {
 		c, g, recalled = i.recall(r, presented, grant.Refresh)
 	}
 	if !recalled {
-		if c, g, head, err = i.find(ctx, r, presented, grant.Refresh, "refresh token"); err != nil {
+		if c, g, err = i.find(ctx, r, presented, grant.Refresh, "refresh token"); err != nil {
 			return out, false, err
 		}
 	}
@@ -104,7 +103,7 @@ func (i Refresh) once(ctx context.Context, r Request, recall bool) (out Issued, 
 	if ok, err := i.consented(ctx, r.Client, &g); err != nil || !ok {
 		return out, false, orRefusal(err, "the person no longer allows this client")
 	}
-	out, expires, err := i.answer(r, &g, head, "")
+	out, expires, err := i.answer(r, &g, "")
 	if err != nil {
 		return out, false, err
 	}

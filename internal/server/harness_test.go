@@ -152,6 +152,9 @@ func (i *issuer) open(text string) {
 	if err != nil {
 		i.t.Fatal(err)
 	}
+	if err := srv.serveFromNow(i.t.Context()); err != nil {
+		i.t.Fatal(err)
+	}
 	i.Server = srv
 }
 

@@ -23,7 +23,7 @@ const batch = 500
 // jobs are what goes on in the background, each under its lease.
 func (s *Server) jobs() []jobs.Job {
 	return []jobs.Job{
-		{Name: "alive", Every: 5 * time.Second, Run: func(ctx context.Context) error {
+		{Name: "alive", Every: time.Second, Run: func(ctx context.Context) error {
 			return s.store.Write(ctx, (*store.Tx).Alive)
 		}},
 		{Name: "keys", Every: time.Minute, Run: s.ring.Tick},

@@ -19,13 +19,19 @@ func (s *Server) follow(ctx context.Context, hup <-chan os.Signal) {
 	defer tick.Stop()
 	files := s.opts.Config.Files
 	var stamp []string // none yet: what changed since the start is seen at the first look
+	var seen []string
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hup:
 		case <-tick.C:
-			if slices.Equal(stampOf(files), stamp) {
+			// A file that still changes is not read: half of one can be valid, and lack
+			// half of the clients.
+			now := stampOf(files)
+			settled := slices.Equal(now, seen)
+			seen = now
+			if !settled || slices.Equal(now, stamp) {
 				continue
 			}
 		}
@@ -56,9 +62,6 @@ func (s *Server) reload(ctx context.Context) (files []string, err error) {
 		if err := s.useCertificate(c); err != nil {
 			return nil, err
 		}
-	}
-	if err := s.ring.SetAlgs(ctx, algs(c)); err != nil {
-		return nil, err
 	}
 	if err := s.manager.Apply(ctx, c); err != nil {
 		return nil, err

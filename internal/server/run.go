@@ -62,6 +62,9 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 	}
 	commands := httpServer(s.admin, s.log)
 
+	if err := s.serveFromNow(ctx); err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup

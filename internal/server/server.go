@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -71,6 +70,7 @@ type Server struct {
 	public  http.Handler
 	admin   http.Handler
 	purge   purge
+	serving bool // Run began: what is closed is more than a command's store
 
 	certificate atomic.Pointer[tls.Certificate]
 }
@@ -132,7 +132,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	clients := clientauth.New(dir, clientauth.SecretBasic{}, clientauth.SecretPost{}, clientauth.None{})
-	issuer := &redeem.Issuer{Store: s.store, Audit: s.audit, Log: o.Log, Directory: dir, Grants: grants, Revoked: s.revoked, Minter: minter}
+	issuer := &redeem.Issuer{Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
 	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer})
 
 	door := endpoints.Door{Log: o.Log, Peers: web.NewPeers(trusted(c))}
@@ -146,10 +146,10 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	routes, err := endpoints.Routes(prefix(c.Issuer), endpoints.All{
 		Metadata: &endpoints.Metadata{
 			Issuer: c.Issuer, Directory: dir, Redeem: dispatcher, Methods: clients.Methods(),
-			IDAlgs: algs(c), ACRs: login.ACRs(), UILocales: locales(),
+			ACRs: login.ACRs(), UILocales: locales(),
 		},
 		JWKS:       &endpoints.JWKS{Ring: s.ring},
-		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher},
+		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher, Revoked: s.revoked},
 		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Revoked: s.revoked, Reader: reader},
 		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader},
 		UserInfo:   &endpoints.UserInfo{Door: door, Issuer: c.Issuer, Store: s.store, Directory: dir, Reader: reader},
@@ -168,22 +168,20 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	return s, nil
 }
 
-// begin makes the issuer's row on the first start; on a later one the time since the
-// last sign of life was an outage.
+// begin makes the issuer's row on the first start.
 func (s *Server) begin(ctx context.Context) error {
-	before, err := s.store.Read(ctx).Issuer()
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+	_, err := s.store.Read(ctx).Issuer()
+	if errors.Is(err, store.ErrNotFound) {
+		err = s.store.Write(ctx, func(tx *store.Tx) error { return tx.CreateIssuer(5 * time.Minute) })
 	}
-	if err == nil {
-		s.store.Outage.Add(before.AliveAt, s.store.Now())
-	}
-	return s.store.Write(ctx, func(tx *store.Tx) error {
-		if err := tx.CreateIssuer(5 * time.Minute); err != nil {
-			return err
-		}
-		return tx.Alive()
-	})
+	return err
+}
+
+// serveFromNow notes that requests are answered from now on: the time since the last
+// sign of life was an outage. A command that only opens the store changes neither.
+func (s *Server) serveFromNow(ctx context.Context) error {
+	s.serving = true
+	return s.store.Write(ctx, (*store.Tx).Resume)
 }
 
 // Handler serves the issuer's public endpoints.
@@ -196,7 +194,7 @@ func (s *Server) Admin() http.Handler { return s.admin }
 func (s *Server) Close() error {
 	var err error
 	if s.store != nil {
-		if s.audit != nil {
+		if s.serving {
 			err = s.store.Write(context.Background(), (*store.Tx).Alive)
 		}
 		err = errors.Join(err, s.store.Close())
@@ -222,26 +220,10 @@ func prefix(issuer string) string {
 	return ""
 }
 
-// algs are the algorithms that the ring holds a key of: those that the declared
-// resources and clients ask for, and the two that everybody may.
-func algs(c *config.Config) []oauth.Alg {
-	all := []oauth.Alg{oauth.RS256, oauth.ES256}
-	add := func(a oauth.Alg) {
-		if !slices.Contains(all, a) {
-			all = append(all, a)
-		}
-	}
-	for _, r := range c.Resources {
-		add(r.AccessToken.Alg)
-	}
-	for _, cl := range c.Clients {
-		add(cl.IDTokenAlg)
-	}
-	return all
-}
-
+// keyPolicy has the algorithms that everybody may use; Apply adds those that are asked
+// for.
 func keyPolicy(c *config.Config) keys.Policy {
-	return keys.Policy{Algs: algs(c), Rotate: c.Keys.Rotate.Std(), PublishBefore: c.Keys.PublishBefore.Std(), RetireAfter: c.Keys.RetireAfter.Std()}
+	return keys.Policy{Algs: []oauth.Alg{oauth.RS256, oauth.ES256}, Rotate: c.Keys.Rotate.Std(), PublishBefore: c.Keys.PublishBefore.Std(), RetireAfter: c.Keys.RetireAfter.Std()}
 }
 
 func locales() []string {

@@ -50,14 +50,15 @@ func (r Reader) Clients() ([]Client, error) {
 }
 
 // PutClient creates the client or replaces its declaration and secret; its
-// cutoff, creation time and whether it is disabled stay.
+// cutoff, creation time and whether it is disabled stay. A new client takes over
+// nothing from one that had its id before: what has a lower rev than the head is dead.
 func (tx *Tx) PutClient(c Client) error {
 	text, err := json.Marshal(c.Client)
 	if err != nil {
 		return err
 	}
 	_, err = tx.change(`INSERT INTO clients (id, spec, secret_hash, source, disabled, cutoff, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, 0, ?, ?)
+		VALUES (?, ?, ?, ?, ?, coalesce((SELECT head FROM issuer), 0), ?, ?)
 		ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, secret_hash = excluded.secret_hash,
 			source = excluded.source, updated_at = excluded.updated_at`,
 		c.ID, string(text), notNil(c.SecretHash), c.Source, c.Disabled, millis(tx.now), millis(tx.now))

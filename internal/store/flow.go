@@ -130,6 +130,13 @@ func (tx *Tx) PutConsent(c Consent) error {
 	return err
 }
 
+// DeleteConsentsTo removes what anybody allowed a client: its id may come back as
+// somebody else's.
+func (tx *Tx) DeleteConsentsTo(client string) error {
+	_, err := tx.change(`DELETE FROM consents WHERE client = ?`, client)
+	return err
+}
+
 // DeleteConsents removes all consents of a subject, or with a client that one.
 func (tx *Tx) DeleteConsents(subject, client string) error {
 	_, err := tx.change(`DELETE FROM consents WHERE subject = ? AND (? = '' OR client = ?)`, subject, client, client)

@@ -16,8 +16,6 @@ type Outages struct {
 
 type span struct{ from, to time.Time }
 
-const outagesKept = 16
-
 func (o *Outages) begin(now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -35,20 +33,18 @@ func (o *Outages) end(now time.Time) {
 	}
 }
 
-// Add records that nothing was answered from one time to another.
-func (o *Outages) Add(from, to time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if to.After(from) {
-		o.add(span{from, to})
-	}
-}
-
 func (o *Outages) add(s span) {
 	if len(o.past) == outagesKept {
 		o.past = o.past[1:]
 	}
 	o.past = append(o.past, s)
+}
+
+// set replaces what is remembered by what the database keeps.
+func (o *Outages) set(past []span) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.past = past
 }
 
 // Served is the time between from and to, outages left out.

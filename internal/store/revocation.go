@@ -39,6 +39,36 @@ func (tx *Tx) Alive() error {
 	return tx.one(`UPDATE issuer SET alive_at = ?`, millis(tx.now))
 }
 
+// outagesKept bounds how many outages are remembered.
+const outagesKept = 16
+
+// Resume notes that the issuer answers from now on. The time since the last sign of
+// life was an outage, which is kept and remembered with the last ones before it.
+func (tx *Tx) Resume() error {
+	before, err := tx.Issuer()
+	if err != nil {
+		return err
+	}
+	if tx.now.After(before.AliveAt) {
+		if _, err := tx.change(`INSERT INTO outages (since, until) VALUES (?, ?) ON CONFLICT (since) DO UPDATE SET until = excluded.until`, millis(before.AliveAt), millis(tx.now)); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.change(`DELETE FROM outages WHERE since NOT IN (SELECT since FROM outages ORDER BY since DESC LIMIT ?)`, outagesKept); err != nil {
+		return err
+	}
+	spans, err := list(tx.Reader, func(row scanner) (s span, err error) {
+		var since, until int64
+		err = row.Scan(&since, &until)
+		return span{fromMillis(since), fromMillis(until)}, err
+	}, `SELECT since, until FROM outages ORDER BY since`)
+	if err != nil {
+		return err
+	}
+	tx.AfterCommit(func() { tx.s.Outage.set(spans) })
+	return tx.Alive()
+}
+
 // CutOffAll makes every grant and token with a rev under n dead.
 func (tx *Tx) CutOffAll(n int64) error {
 	return tx.one(`UPDATE issuer SET cutoff = CASE WHEN cutoff > ? THEN cutoff ELSE ? END`, n, n)

@@ -349,18 +349,47 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+// Outages are remembered across starts, and a command that only opens the store makes
+// none.
 func TestOutages(t *testing.T) {
 	t.Parallel()
-	var o store.Outages
+	c := clock.NewManual(begin)
+	path := filepath.Join(t.TempDir(), "jeton.db")
 	at := func(s int) time.Time { return begin.Add(time.Duration(s) * time.Second) }
-	o.Add(at(10), at(20))
-	o.Add(at(30), at(35))
-	o.Add(at(50), at(40)) // nonsense is ignored
-	for _, c := range []struct{ from, to, want int }{
-		{0, 5, 5}, {0, 15, 10}, {12, 18, 0}, {0, 40, 25}, {15, 32, 10}, {36, 60, 24}, {20, 10, 0},
+	serve := func(from, to int) {
+		t.Helper()
+		c.Advance(at(from).Sub(c.Now()))
+		engine := &sqlite.Engine{}
+		s, err := store.Open(t.Context(), engine, path, c, slog.New(slog.DiscardHandler))
+		must(t, err)
+		must(t, s.Write(t.Context(), func(tx *store.Tx) error { return tx.CreateIssuer(time.Hour) }))
+		must(t, s.Write(t.Context(), (*store.Tx).Resume))
+		c.Advance(at(to).Sub(c.Now()))
+		must(t, s.Write(t.Context(), (*store.Tx).Alive))
+		must(t, errors.Join(s.Close(), engine.Close()))
+	}
+	serve(0, 10)
+	serve(20, 30)
+	c.Advance(at(32).Sub(c.Now()))
+	must(t, openAndClose(t, path, c)) // a command
+	serve(35, 60)
+	c.Advance(at(70).Sub(c.Now()))
+	s := openAt(t, path, c)
+	must(t, s.Write(t.Context(), (*store.Tx).Resume))
+	for _, x := range []struct{ from, to, want int }{
+		{0, 5, 5}, {0, 15, 10}, {12, 18, 0}, {0, 40, 25}, {15, 32, 10}, {36, 60, 24}, {20, 10, 0}, {50, 75, 15},
 	} {
-		if got := o.Served(at(c.from), at(c.to)); got != time.Duration(c.want)*time.Second {
-			t.Errorf("Served(%d, %d) = %s, want %ds", c.from, c.to, got, c.want)
+		if got := s.Outage.Served(at(x.from), at(x.to)); got != time.Duration(x.want)*time.Second {
+			t.Errorf("Served(%d, %d) = %s, want %ds", x.from, x.to, got, x.want)
 		}
 	}
+}
+
+func openAndClose(t *testing.T, path string, c clock.Clock) error {
+	engine := &sqlite.Engine{}
+	s, err := store.Open(t.Context(), engine, path, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Close(), engine.Close())
 }

@@ -10,6 +10,12 @@ CREATE TABLE issuer (
   longest     INTEGER NOT NULL             -- longest access token lifetime in force at any time, in milliseconds
 ) STRICT;
 
+-- The last times in which nobody was answered.
+CREATE TABLE outages (
+  since INTEGER PRIMARY KEY,
+  until INTEGER NOT NULL
+) STRICT;
+
 -- Entries of the revocation log. kind: token, grant, session, key (absolute);
 -- subject, client, all (cutoffs). value is the hash of what they name.
 CREATE TABLE revocations (
