@@ -51,8 +51,9 @@ func (c *Config) fill() {
 	for i := range c.Resources {
 		c.Resources[i].Resource = c.Resources[i].WithDefaults()
 	}
+	known := c.SpecResources()
 	for i := range c.Clients {
-		c.Clients[i].Client = c.Clients[i].WithDefaults()
+		c.Clients[i].Client = c.Clients[i].WithDefaults().InferResources(known)
 	}
 }
 

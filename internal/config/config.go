@@ -110,7 +110,7 @@ type Client struct {
 type User struct {
 	Email         string         `yaml:"email"`
 	EmailVerified bool           `yaml:"email_verified"`
-	Username      string         `yaml:"username"`
+	Username      string         `yaml:"username"` // the preferred_username claim
 	Name          string         `yaml:"name"`
 	Password      secret.Text    `yaml:"password"`
 	Roles         []string       `yaml:"roles"`

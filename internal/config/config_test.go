@@ -52,7 +52,6 @@ func TestDefaults(t *testing.T) {
 			Secret: secret.Text(environment["SECRET"]),
 			Client: spec.Client{
 				ID: "shop", AuthMethod: oauth.ClientSecretBasic, GrantTypes: []oauth.GrantType{oauth.AuthorizationCode},
-				RedirectURIs: []string{"https://shop.example.com/cb"},
 			}.WithDefaults(),
 		}},
 		Users: []User{{Email: "ada@example.com"}},
@@ -98,6 +97,39 @@ func TestTimeoutsGiveWay(t *testing.T) {
 	c = mustParse(t, minimal+"sessions: {idle: 14d}\n", nil)
 	if c.Sessions.Absolute != days(14) {
 		t.Error(c.Sessions)
+	}
+}
+
+// TestClientNeedsLittle: what only has no effect is not refused.
+func TestClientNeedsLittle(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, strings.Replace(minimal, "resources:\n  - id: https://api.example.com\nclients:\n", `
+resources:
+  - {id: https://api.example.com, scopes: [orders:read]}
+  - {id: https://stock.example.com, scopes: [orders:read, stock:read]}
+  - {id: https://other.example.com, scopes: [other]}
+clients:
+  - {id: spa, auth_method: none, grant_types: [authorization_code]}
+  - {id: rest, auth_method: none, grant_types: [refresh_token]}
+  - {id: once, auth_method: none, grant_types: [authorization_code], scopes: [openid, offline_access]}
+  - {id: job, auth_method: client_secret_post, secret: env:SECRET, grant_types: [client_credentials], redirect_uris: [https://job.example.com/]}
+  - {id: both, auth_method: none, grant_types: [authorization_code], scopes: [openid, orders:read]}
+  - {id: one, auth_method: none, grant_types: [authorization_code], scopes: [stock:read]}
+  - {id: listed, auth_method: none, grant_types: [authorization_code], scopes: [orders:read], resources: [https://api.example.com]}
+  - {id: no-api, auth_method: none, grant_types: [authorization_code], resources: []}
+`, 1), nil)
+	got := map[string][]string{}
+	for _, client := range c.Clients {
+		got[client.ID] = client.Resources
+	}
+	want := map[string][]string{
+		"spa": nil, "rest": nil, "once": nil, "job": nil, "shop": nil, "no-api": {},
+		"both":   {"https://api.example.com", "https://stock.example.com"},
+		"one":    {"https://stock.example.com"},
+		"listed": {"https://api.example.com"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

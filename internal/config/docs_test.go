@@ -27,7 +27,6 @@ clients:
     auth_method: client_secret_basic
     secret: env:SECRET
     grant_types: [authorization_code]
-    redirect_uris: [https://shop.example.com/cb]
 users:
   - email: ada@example.com
 `
@@ -112,7 +111,7 @@ func typeName(t reflect.Type) string {
 // told from the minimal configuration.
 func defaultOf(c *Config, key string) string {
 	switch key {
-	case "behind_proxy.trusted", "clients[].secret", "clients[].redirect_uris", "password.concurrency", "resources[].name", "clients[].require_pkce":
+	case "behind_proxy.trusted", "clients[].secret", "clients[].resources", "password.concurrency", "resources[].name", "clients[].require_pkce":
 		return ""
 	case "issuer", "store", "key_encryption_key", "resources[].id", "clients[].id", "clients[].auth_method", "clients[].grant_types", "users[].email":
 		return "required"

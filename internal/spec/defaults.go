@@ -21,7 +21,8 @@ const (
 )
 
 // WithDefaults is a copy of c, sharing nothing with it, in which every absent
-// setting has its default. An empty list that is not nil stays empty.
+// setting has its default, except for the resources: InferResources has theirs. An
+// empty list that is not nil stays empty.
 func (c Client) WithDefaults() Client {
 	c.RedirectURIs = slices.Clone(c.RedirectURIs)
 	c.PostLogoutRedirectURIs = slices.Clone(c.PostLogoutRedirectURIs)
@@ -52,6 +53,22 @@ func (c Client) WithDefaults() Client {
 		grace = *r.Grace
 	}
 	r.Grace = &grace
+	return c
+}
+
+// InferResources is c with the default of absent resources: the identifiers of all
+// known ones that declare a scope of c, in their order. A list that is not nil,
+// even an empty one, stays as it is.
+func (c Client) InferResources(known Resources) Client {
+	if c.Resources != nil {
+		return c
+	}
+	for _, r := range known {
+		asked := func(s string) bool { return slices.Contains(c.Scopes, s) }
+		if slices.ContainsFunc(r.Scopes, asked) && !slices.Contains(c.Resources, r.ID) {
+			c.Resources = append(c.Resources, r.ID)
+		}
+	}
 	return c
 }
 

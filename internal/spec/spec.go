@@ -19,7 +19,8 @@ type Client struct {
 	GrantTypes             []oauth.GrantType `yaml:"grant_types" json:"grant_types"`
 	// Scopes are what the client may be granted, at most.
 	Scopes []string `yaml:"scopes" json:"scopes,omitempty"`
-	// Resources are the identifiers of the resources it may ask tokens for.
+	// Resources are the identifiers of the resources it may ask tokens for: when
+	// absent, those that InferResources fills in.
 	Resources []string `yaml:"resources" json:"resources,omitempty"`
 	// FirstParty clients get no consent page.
 	FirstParty bool `yaml:"first_party" json:"first_party,omitempty"`

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +108,25 @@ func TestDefaultsShareNothing(t *testing.T) {
 	}
 }
 
+func TestInferResources(t *testing.T) {
+	t.Parallel()
+	known := slices.Concat(known, known) // a mistake of the file must not become one of the client
+	tests := []struct{ scopes, resources, want []string }{
+		{nil, nil, nil},
+		{[]string{"openid", "nope"}, nil, nil},
+		{[]string{"openid", "stock:read"}, nil, []string{"urn:example:stock"}},
+		{[]string{"stock:read", "orders:read"}, nil, []string{orders.ID, "urn:example:stock"}},
+		{[]string{"stock:read"}, []string{orders.ID}, []string{orders.ID}},
+		{[]string{"stock:read"}, []string{}, []string{}},
+	}
+	for _, tt := range tests {
+		c := Client{Scopes: tt.scopes, Resources: tt.resources}.InferResources(known)
+		if diff := cmp.Diff(tt.want, c.Resources); diff != "" {
+			t.Errorf("%q, %q: %s", tt.scopes, tt.resources, diff)
+		}
+	}
+}
+
 func TestResourceDefaults(t *testing.T) {
 	t.Parallel()
 	want := Resource{ID: "urn:x", Name: "urn:x", AccessToken: AccessToken{FormatJWT, Duration(5 * time.Minute), oauth.ES256}}
@@ -129,6 +149,11 @@ func TestClientValidate(t *testing.T) {
 		{func(c *Client) { c.ID = strings.Repeat("a", 255) }, ""},
 		{func(c *Client) { c.ID = strings.Repeat("a", 256) }, "id: is longer than 255"},
 		{func(c *Client) { c.ID = orders.ID }, "id: is also the id of a resource"},
+		{func(c *Client) { c.ID = "u_" + strings.Repeat("aZ9_-", 5)[:22] }, "id: has the form of a user's id"},
+		{func(c *Client) { c.ID = "u_" + strings.Repeat("a", 21) }, ""},
+		{func(c *Client) { c.ID = "u_" + strings.Repeat("a", 23) }, ""},
+		{func(c *Client) { c.ID = "u_" + strings.Repeat("a.", 11) }, ""},
+		{func(c *Client) { c.ID = "U_" + strings.Repeat("a", 22) }, ""},
 		{func(c *Client) { c.Name = "a\nb" }, "name: holds control characters"},
 		{func(c *Client) { c.Name = "\u202egro.elpmaxe" }, "name: holds control characters"},
 		{func(c *Client) { c.Name = strings.Repeat("\u00e9", 201) }, "name: is longer than 200"},
@@ -137,10 +162,15 @@ func TestClientValidate(t *testing.T) {
 		{func(c *Client) { c.GrantTypes, c.Scopes = nil, nil }, "grant_types: is required: write a list of authorization_code, refresh_token or client_credentials"},
 		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, "password") }, `grant_types[2]: "password" is not supported`},
 		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, oauth.RefreshToken) }, "grant_types[2]: stands in the list twice"},
-		{func(c *Client) { c.GrantTypes = []oauth.GrantType{oauth.RefreshToken} }, "grant_types[0]: refresh_token continues"},
+		{func(c *Client) { c.GrantTypes = []oauth.GrantType{oauth.RefreshToken} }, ""},
 		{func(c *Client) { public(c); c.GrantTypes = append(c.GrantTypes, oauth.ClientCredentials) }, "grant_types[2]: client_credentials is only"},
 		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, oauth.ClientCredentials) }, ""},
-		{func(c *Client) { c.RedirectURIs = nil }, "redirect_uris: is required with authorization_code"},
+		{func(c *Client) { c.RedirectURIs = nil }, ""},
+		{func(c *Client) { c.GrantTypes = []oauth.GrantType{oauth.ClientCredentials} }, ""},
+		{func(c *Client) {
+			c.GrantTypes = []oauth.GrantType{oauth.ClientCredentials}
+			c.RedirectURIs[0] = "http://x.example/"
+		}, "redirect_uris[0]: must use https"},
 		{func(c *Client) { c.RedirectURIs = append(c.RedirectURIs, c.RedirectURIs[0]) }, "redirect_uris[1]: stands in the list twice"},
 		{func(c *Client) { c.RedirectURIs = append(c.RedirectURIs, "http://x.example/") }, "redirect_uris[1]: must use https"},
 		{func(c *Client) { c.RedirectURIs[0] = "com.example.app:/cb" }, "redirect_uris[0]: the scheme"},
@@ -152,7 +182,8 @@ func TestClientValidate(t *testing.T) {
 		{func(c *Client) { c.Scopes = append(c.Scopes, "openid") }, "scopes[3]: stands in the list twice"},
 		{func(c *Client) { c.Scopes = append(c.Scopes, "nope") }, `scopes[3]: "nope" is not a known scope`},
 		{func(c *Client) { c.Scopes = append(c.Scopes, "stock:read") }, `scopes[3]: "stock:read" is a scope of "urn:example:stock"`},
-		{func(c *Client) { c.GrantTypes = c.GrantTypes[:1] }, "scopes[1]: offline_access needs refresh_token"},
+		{func(c *Client) { c.GrantTypes = c.GrantTypes[:1] }, ""},
+		{func(c *Client) { c.Resources = nil }, `scopes[2]: "orders:read" is a scope of "https://api.example.com"`},
 		{func(c *Client) { c.Resources = append(c.Resources, "https://none.example") }, `resources[1]: "https://none.example" is not a declared resource`},
 		{func(c *Client) { c.Resources = append(c.Resources, orders.ID) }, "resources[1]: stands in the list twice"},
 		{func(c *Client) { c.AuthMethod = oauth.NoAuth }, "require_pkce: may be false only"},

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -64,6 +65,10 @@ func (rs Resources) WithScope(scope string) []string {
 	return ids
 }
 
+// subject is the form of a user's identifier. A token of client_credentials has the
+// client's id in its place (RFC 9068 §2.2), and no API may take one for the other.
+var subject = regexp.MustCompile(`^u_[A-Za-z0-9_-]{22}$`)
+
 // Validate lists everything wrong with a client that has its defaults, given the
 // resources that there are. It is nil when nothing is.
 func (c Client) Validate(known Resources) []Problem {
@@ -76,6 +81,8 @@ func (c Client) Validate(known Resources) []Problem {
 	if p.id(c.ID, "shop-web") {
 		if _, taken := known.Find(c.ID); taken {
 			p.add("id", "is also the id of a resource: choose another")
+		} else if subject.MatchString(c.ID) {
+			p.add("id", "has the form of a user's id, u_ and 22 characters: choose another")
 		}
 	}
 	p.name(c.Name)
@@ -115,22 +122,13 @@ func (c Client) validateGrantTypes(p *problems) {
 	unique(p, "grant_types", c.GrantTypes)
 	for i, g := range c.GrantTypes {
 		field := at("grant_types", i)
-		if !oneOf(p, field, g, GrantTypes) {
-			continue
-		}
-		switch {
-		case g == oauth.ClientCredentials && !c.Confidential():
+		if oneOf(p, field, g, GrantTypes) && g == oauth.ClientCredentials && !c.Confidential() {
 			p.add(field, "client_credentials is only for a client with a secret: give it one, or remove the grant type")
-		case g == oauth.RefreshToken && !c.MayUse(oauth.AuthorizationCode):
-			p.add(field, "refresh_token continues a grant that a person began: add authorization_code, or remove it")
 		}
 	}
 }
 
 func (c Client) validateURIs(p *problems) {
-	if len(c.RedirectURIs) == 0 && c.MayUse(oauth.AuthorizationCode) {
-		p.add("redirect_uris", "is required with authorization_code: write for instance [https://shop.example.com/callback]")
-	}
 	unique(p, "redirect_uris", c.RedirectURIs)
 	for i, uri := range c.RedirectURIs {
 		p.uri(at("redirect_uris", i), uri, c.Confidential(), responseParameters)
@@ -149,8 +147,6 @@ func (c Client) validateScopes(p *problems, known Resources) {
 		switch {
 		case !oauth.ValidScope(s):
 			p.add(field, "%s is not a scope: %s", quote(s), scopeRule)
-		case s == oauth.ScopeOfflineAccess && !c.MayUse(oauth.RefreshToken):
-			p.add(field, "offline_access needs refresh_token among the grant_types: add it, or remove the scope")
 		case slices.Contains(oauth.IdentityScopes, s):
 		case len(owners) == 0:
 			p.add(field, "%s is not a known scope: write one of %s, or declare it under the scopes of a resource", quote(s), list(oauth.IdentityScopes))
