@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/adminapi"
-	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -77,42 +76,4 @@ func (c *resourceDelete) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	return c.show(std, gone, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", c.ID) })
-}
-
-type keyCommands struct {
-	List   keyList   `cmd:"" help:"List the keys of the ring."`
-	Rotate keyRotate `cmd:"" help:"Make the next signing key active."`
-}
-
-func (in *instance) showKeys(std *streams, ring []keys.Info) error {
-	return in.show(std, ring, func(w io.Writer) {
-		fmt.Fprintln(w, "ID\tPURPOSE\tALG\tSTATE\tCREATED")
-		for _, k := range ring {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.ID, k.Purpose, k.Alg, k.State, k.CreatedAt.UTC().Format(time.RFC3339))
-		}
-	})
-}
-
-type keyList struct{ instance }
-
-func (c *keyList) Run(ctx context.Context, std *streams) error {
-	var ring []keys.Info
-	if err := c.call(ctx, std, http.MethodGet, "/keys", nil, &ring); err != nil {
-		return err
-	}
-	return c.showKeys(std, ring)
-}
-
-type keyRotate struct {
-	instance
-	Alg   oauth.Alg `default:"ES256" help:"Which algorithm's key (${default})."`
-	Force bool      `help:"Even if the next key has not been published long enough for every cache to have it."`
-}
-
-func (c *keyRotate) Run(ctx context.Context, std *streams) error {
-	var ring []keys.Info
-	if err := c.call(ctx, std, http.MethodPost, "/keys/rotate", adminapi.Rotation{Alg: c.Alg, Force: c.Force}, &ring); err != nil {
-		return err
-	}
-	return c.showKeys(std, ring)
 }

@@ -57,9 +57,9 @@ type Resource struct {
 	IntrospectionSecret string       `json:"introspection_secret,omitempty"`
 }
 
-// Rotation asks for a new active key.
+// Rotation asks for a new active key: for one algorithm, or without Alg for each.
 type Rotation struct {
-	Alg   oauth.Alg `json:"alg"`
+	Alg   oauth.Alg `json:"alg,omitempty"`
 	Force bool      `json:"force"`
 }
 
@@ -322,7 +322,7 @@ func (a *api) rotateKey(r *http.Request) (any, error) {
 	}
 	if err := a.m.Ring.Rotate(r.Context(), n.Alg, n.Force); err != nil {
 		var early *keys.NotYet
-		if errors.As(err, &early) {
+		if errors.As(err, &early) || errors.Is(err, keys.ErrUnknownAlg) {
 			return nil, &manage.Invalid{Text: err.Error()}
 		}
 		return nil, err

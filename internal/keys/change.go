@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -18,19 +20,22 @@ var ErrUnknownKey = errors.New("keys: there is no key with this id; jeton key li
 // ErrPepper says that a pepper was to be removed.
 var ErrPepper = errors.New("keys: a pepper can't be removed, because refresh tokens need it; end their grants instead")
 
-// NotYet is what Rotate returns where the next key is published, but not for long
+// ErrUnknownAlg says that the ring keeps no signing key for this algorithm.
+var ErrUnknownAlg = errors.New("keys: there is no signing key for this algorithm")
+
+// NotYet is what Rotate returns where no next key has been published for long
 // enough.
 type NotYet struct {
 	Alg  oauth.Alg
-	From time.Time // when it may sign
+	From time.Time // when its next key may sign: of several, the first that may
 }
 
 func (e *NotYet) Error() string {
-	return fmt.Sprintf("keys: the next %s key is published and may sign from %s on, when everyone has fetched it; rotate again then, or force it now", e.Alg, e.From.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("keys: the next %s key is published and may sign from %s on, when every cache has it; rotate again then, or now with --force", e.Alg, e.From.UTC().Format(time.RFC3339))
 }
 
-// Tick does what the schedule demands now: it makes and publishes next keys, lets
-// them sign, retires and deletes. It also takes over what another node changed.
+// Tick does what the schedule demands now: it lets next keys sign and publishes new
+// ones, retires and deletes. It also takes over what another node changed.
 func (r *Ring) Tick(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -38,7 +43,7 @@ func (r *Ring) Tick(ctx context.Context) error {
 }
 
 // SetAlgs changes the algorithms that the ring keeps an active key for, and makes
-// what is missing, active at once. The key of an algorithm that is no longer
+// what is missing, active at once, with a next one beside it. The key of an algorithm that is no longer
 // wanted signs until it is due, and has no successor then.
 func (r *Ring) SetAlgs(ctx context.Context, algs []oauth.Alg) error {
 	if err := checkAlgs(algs); err != nil {
@@ -62,25 +67,43 @@ func (r *Ring) tick(ctx context.Context, algs []oauth.Alg) error {
 	})
 }
 
-// Rotate makes the next key of an algorithm active, and publishes one where there
-// is none. One that has not been published long enough is left, with a *NotYet,
-// unless it is forced: then verifiers refuse its tokens until they fetch it.
+// Rotate makes the next key of an algorithm active, or those of all algorithms where
+// alg is empty, and publishes new next ones. A key signs once it has been published
+// for ten minutes, or if it was in every key set that the ring ever published;
+// others are left, unless they are forced: then verifiers refuse its tokens until
+// they fetch it. Where every key is left, the error is a *NotYet.
 //
 // also runs in the same transaction, for what the caller has to record.
 func (r *Ring) Rotate(ctx context.Context, alg oauth.Alg, force bool, also ...func(*store.Tx) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.Contains(r.algs, alg) {
-		return fmt.Errorf("keys: the ring keeps no key for %q; it does for %v", alg, r.algs)
+	if alg != "" && !slices.Contains(r.algs, alg) {
+		return fmt.Errorf("%w: %q is none of %v", ErrUnknownAlg, alg, r.algs)
 	}
-	var from time.Time
+	var early *NotYet
 	err := r.change(ctx, func(keys []store.Key, now time.Time) (steps []step, err error) {
-		i := slices.IndexFunc(r.lines(keys), func(l line) bool { return l.purpose == Sign && l.alg == alg })
-		steps, from = r.lines(keys)[i].succession(keys, now, force)
+		early = nil
+		rotated := false
+		for _, l := range r.lines(keys) {
+			if l.purpose != Sign || !l.wanted || alg != "" && l.alg != alg {
+				continue
+			}
+			more, from := l.succession(keys, now, force)
+			steps = append(steps, more...)
+			switch {
+			case from.IsZero():
+				rotated = true
+			case early == nil || from.Before(early.From):
+				early = &NotYet{Alg: l.alg, From: from}
+			}
+		}
+		if rotated {
+			early = nil
+		}
 		return steps, nil
 	}, also...)
-	if err == nil && !from.IsZero() {
-		return &NotYet{Alg: alg, From: from}
+	if err == nil && early != nil {
+		return early
 	}
 	return err
 }
@@ -97,7 +120,8 @@ func (r *Ring) RotatePepper(ctx context.Context, also ...func(*store.Tx) error) 
 }
 
 // Remove takes a key out of the ring at once and for good, because it is
-// compromised. If it was active, the next becomes active, or a new one.
+// compromised. If it was active, the next becomes active, or a new one; if it was
+// next, another one is published.
 //
 // also runs in the same transaction; the caller revokes the key in it.
 func (r *Ring) Remove(ctx context.Context, kid string, also ...func(*store.Tx) error) error {
@@ -129,14 +153,14 @@ func (r *Ring) lines(keys []store.Key) []line { return r.policy.lines(r.algs, ke
 
 // change takes the steps that decide finds, in one transaction, and lets memory
 // follow. Making a signing key takes long, so it is not done in a transaction that
-// others wait for: one that finds a key lacking changes nothing, and is run again
-// when there is one. The caller holds r.mu.
+// others wait for: one that finds keys lacking changes nothing, and is run again
+// when they are made. The caller holds r.mu.
 func (r *Ring) change(ctx context.Context, decide func([]store.Key, time.Time) ([]step, error), also ...func(*store.Tx) error) error {
-	made := map[oauth.Alg]store.Key{}
+	made := stock{}
 	for {
-		var lacking oauth.Alg
+		var lacking []oauth.Alg
 		err := r.log.Write(ctx, func(tx *store.Tx) (last audit.Event, err error) {
-			lacking = ""
+			lacking = nil
 			keys, err := tx.Keys()
 			if err != nil {
 				return last, err
@@ -145,19 +169,17 @@ func (r *Ring) change(ctx context.Context, decide func([]store.Key, time.Time) (
 			if err != nil {
 				return last, err
 			}
-			for _, s := range steps {
-				if _, ok := made[s.line.alg]; s.event == audit.KeyCreated && s.line.purpose == Sign && !ok {
-					lacking = s.line.alg
-					return last, nil
-				}
+			if lacking = made.lacking(steps); len(lacking) > 0 {
+				return last, nil
 			}
+			left := maps.Clone(made)
 			for i, s := range steps {
 				if i > 0 {
 					if err := audit.Append(tx, last); err != nil {
 						return last, err
 					}
 				}
-				if last, err = r.take(tx, s, keys, made); err != nil {
+				if last, err = r.take(tx, s, keys, left); err != nil {
 					return last, err
 				}
 			}
@@ -173,13 +195,52 @@ func (r *Ring) change(ctx context.Context, decide func([]store.Key, time.Time) (
 			}
 			return last, r.follow(tx, keys)
 		})
-		if err != nil || lacking == "" {
+		if err != nil || len(lacking) == 0 {
 			return err
 		}
-		if made[lacking], err = r.vault.newKey(lacking); err != nil {
+		if err := made.add(r.vault, lacking); err != nil {
 			return err
 		}
 	}
+}
+
+// stock holds signing keys that have been made and are in no ring yet.
+type stock map[oauth.Alg][]store.Key
+
+// lacking are the algorithms of the keys that steps need and the stock has not.
+func (s stock) lacking(steps []step) (algs []oauth.Alg) {
+	need := map[oauth.Alg]int{}
+	for _, st := range steps {
+		if st.event != audit.KeyCreated || st.line.purpose != Sign {
+			continue
+		}
+		alg := st.line.alg
+		if need[alg]++; need[alg] > len(s[alg]) {
+			algs = append(algs, alg)
+		}
+	}
+	return algs
+}
+
+// add makes a key for each of algs, all at the same time: one for RSA takes long.
+func (s stock) add(v vault, algs []oauth.Alg) error {
+	made, failed := make([]store.Key, len(algs)), make([]error, len(algs))
+	var wg sync.WaitGroup
+	for i, alg := range algs {
+		wg.Go(func() { made[i], failed[i] = v.newKey(alg) })
+	}
+	wg.Wait()
+	for i, alg := range algs {
+		s[alg] = append(s[alg], made[i])
+	}
+	return errors.Join(failed...)
+}
+
+// pop takes a key out.
+func (s stock) pop(alg oauth.Alg) store.Key {
+	k := s[alg][0]
+	s[alg] = s[alg][1:]
+	return k
 }
 
 // follow has memory hold keys once the transaction is durable. What can't be
@@ -199,13 +260,13 @@ func (r *Ring) follow(tx *store.Tx, keys []store.Key) error {
 }
 
 // take does one step. keys are those from before the first.
-func (r *Ring) take(tx *store.Tx, s step, keys []store.Key, made map[oauth.Alg]store.Key) (audit.Event, error) {
+func (r *Ring) take(tx *store.Tx, s step, keys []store.Key, made stock) (audit.Event, error) {
 	k, now := s.key, tx.Now()
 	var err error
 	switch s.event {
 	case audit.KeyCreated:
 		if s.line.purpose == Sign {
-			k = made[s.line.alg]
+			k = made.pop(s.line.alg)
 		} else {
 			number := int64(1)
 			for _, had := range keys {

@@ -17,53 +17,103 @@ import (
 func TestRotate(t *testing.T) {
 	t.Parallel()
 	f, ctx := ring(t, policy), t.Context()
-	first := f.kid(oauth.ES256, Active)
+	first, second := f.kid(oauth.ES256, Active), f.kid(oauth.ES256, Next)
 
-	var notYet *NotYet
-	if err := f.Rotate(ctx, oauth.ES256, false); !errors.As(err, &notYet) || !notYet.From.Equal(begin.Add(2*day)) {
-		t.Fatalf("the first time: %v", err)
-	}
-	if !strings.Contains(notYet.Error(), "2026-01-04T03:04:05Z") {
-		t.Errorf("the error does not tell the time: %v", notYet)
-	}
-	second := f.kid(oauth.ES256, Next)
-	f.signs(oauth.ES256, first)
-	f.clock.Advance(2*day - time.Second)
-	if err := f.Rotate(ctx, oauth.ES256, false); !errors.As(err, &notYet) || !notYet.From.Equal(begin.Add(2*day)) {
-		t.Fatalf("too early: %v", err)
-	}
-	f.clock.Advance(time.Second)
+	// Who has seen any key set has seen the second key.
 	must(t, f.Rotate(ctx, oauth.ES256, false))
 	f.signs(oauth.ES256, second)
-	if f.kid(oauth.ES256, Retired) != first || !f.published(first) {
-		t.Error("the old key is not published")
+	third := f.kid(oauth.ES256, Next)
+	if f.kid(oauth.ES256, Retired) != first || !f.published(first) || !f.published(third) {
+		t.Fatal("the old key or the next one is not published")
 	}
 
-	// Its time counts from the rotation, not from the old schedule.
-	f.after(28*day - time.Second)
-	f.signs(oauth.ES256, second)
-	if got := f.states(Sign); len(got) != 1 {
-		t.Errorf("keys %v", got)
+	// The third is newer than what caches hold.
+	f.clock.Advance(time.Hour)
+	must(t, f.Remove(ctx, third))
+	third = f.kid(oauth.ES256, Next)
+	list := f.List()
+	for _, wait := range []time.Duration{0, 10*time.Minute - time.Millisecond} {
+		f.clock.Advance(wait)
+		var notYet *NotYet
+		if err := f.Rotate(ctx, oauth.ES256, false); !errors.As(err, &notYet) || !notYet.From.Equal(begin.Add(70*time.Minute)) || notYet.Alg != oauth.ES256 {
+			t.Fatalf("too early: %v", err)
+		}
+		if !strings.Contains(notYet.Error(), "2026-01-02T04:14:05Z") || !strings.Contains(notYet.Error(), "--force") {
+			t.Errorf("the error does not tell what to do: %v", notYet)
+		}
 	}
+	if diff := cmp.Diff(list, f.List()); diff != "" {
+		t.Errorf("the ring changed all the same: %s", diff)
+	}
+	f.clock.Advance(time.Millisecond)
+	must(t, f.Rotate(ctx, oauth.ES256, false))
+	f.signs(oauth.ES256, third)
+
+	// Its time counts from the rotation, not from the old schedule.
+	f.after(30*day - time.Second)
+	f.signs(oauth.ES256, third)
+	if diff := cmp.Diff([]string{"ES256:active", "ES256:next"}, f.states(Sign)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRotateAll(t *testing.T) {
+	t.Parallel()
+	p := policy
+	p.Algs = []oauth.Alg{oauth.ES256, oauth.ES384, oauth.EdDSA}
+	f, ctx := ring(t, p), t.Context()
+	must(t, f.SetAlgs(ctx, p.Algs[:2]))
+	eddsa := f.kid(oauth.EdDSA, Active)
+	next := map[oauth.Alg]string{}
+	note := func() {
+		for _, alg := range p.Algs[:2] {
+			next[alg] = f.kid(alg, Next)
+		}
+	}
+	note()
+	f.clock.Advance(time.Minute)
+	must(t, f.Rotate(ctx, "", false))
+	f.signs(oauth.ES256, next[oauth.ES256])
+	f.signs(oauth.ES384, next[oauth.ES384])
+	f.signs(oauth.EdDSA, eddsa)
+
+	note()
+	f.clock.Advance(time.Minute)
+	must(t, f.Rotate(ctx, oauth.ES256, true))
+	f.signs(oauth.ES256, next[oauth.ES256])
+	es256 := next[oauth.ES256]
+	var notYet *NotYet
+	if err := f.Rotate(ctx, "", false); !errors.As(err, &notYet) || notYet.Alg != oauth.ES384 || !notYet.From.Equal(begin.Add(11*time.Minute)) {
+		t.Errorf("no key can follow: %v", err)
+	}
+
+	// One that can follow does; the other is left.
+	f.clock.Advance(9 * time.Minute)
+	must(t, f.Rotate(ctx, "", false))
+	f.signs(oauth.ES384, next[oauth.ES384])
+	f.signs(oauth.ES256, es256)
+
+	note()
+	must(t, f.Rotate(ctx, "", true))
+	f.signs(oauth.ES256, next[oauth.ES256])
+	f.signs(oauth.ES384, next[oauth.ES384])
+	must(t, f.SetAlgs(ctx, nil))
+	must(t, f.Rotate(ctx, "", false))
 }
 
 func TestRotateByForce(t *testing.T) {
 	t.Parallel()
 	f, ctx := ring(t, policy), t.Context()
 	first := f.kid(oauth.ES256, Active)
-	must(t, f.Rotate(ctx, oauth.ES256, true))
-	second := f.kid(oauth.ES256, Active)
-	if second == first || f.kid(oauth.ES256, Retired) != first {
-		t.Fatalf("keys %v", f.states(Sign))
+	for range 3 {
+		next := f.kid(oauth.ES256, Next)
+		must(t, f.Rotate(ctx, oauth.ES256, true))
+		f.signs(oauth.ES256, next)
 	}
-	var notYet *NotYet
-	if err := f.Rotate(ctx, oauth.ES256, false); !errors.As(err, &notYet) {
-		t.Fatal(err)
+	if !f.published(first) {
+		t.Error("the first key is not published")
 	}
-	third := f.kid(oauth.ES256, Next)
-	must(t, f.Rotate(ctx, oauth.ES256, true))
-	f.signs(oauth.ES256, third)
-	if err := f.Rotate(ctx, oauth.RS256, true); err == nil || !strings.Contains(err.Error(), "ES256") {
+	if err := f.Rotate(ctx, oauth.RS256, true); !errors.Is(err, ErrUnknownAlg) || !strings.Contains(err.Error(), "ES256") {
 		t.Errorf("an algorithm without a key: %v", err)
 	}
 }
@@ -96,12 +146,11 @@ func TestRemove(t *testing.T) {
 	}
 	f.signs(oauth.ES256, second)
 
-	f.after(28 * day)
 	third := f.kid(oauth.ES256, Next)
 	must(t, f.Remove(ctx, second))
 	f.signs(oauth.ES256, third)
-	if got := f.states(Sign); len(got) != 1 {
-		t.Errorf("keys %v", got)
+	if diff := cmp.Diff([]string{"ES256:active", "ES256:next"}, f.states(Sign)); diff != "" {
+		t.Error(diff)
 	}
 
 	must(t, f.Rotate(ctx, oauth.ES256, true))
@@ -109,11 +158,9 @@ func TestRemove(t *testing.T) {
 	if f.published(third) {
 		t.Error("the retired key is still published")
 	}
-	f.after(28 * day)
 	next := f.kid(oauth.ES256, Next)
 	must(t, f.Remove(ctx, next))
-	f.after(0)
-	if f.kid(oauth.ES256, Next) == next {
+	if f.kid(oauth.ES256, Next) == next || f.published(next) {
 		t.Error("the next key is still there")
 	}
 
@@ -176,7 +223,7 @@ func TestAlso(t *testing.T) {
 	for _, e := range events {
 		kinds[e.Type]++
 	}
-	want := map[string]int{string(audit.KeyCreated): 4, string(audit.KeyDeleted): 1, string(audit.CutOff): 1}
+	want := map[string]int{string(audit.KeyCreated): 5, string(audit.KeyActivated): 1, string(audit.KeyDeleted): 1, string(audit.CutOff): 1}
 	if diff := cmp.Diff(want, kinds); diff != "" {
 		t.Error(diff)
 	}
@@ -331,7 +378,7 @@ func TestConcurrentUse(t *testing.T) {
 	writers.Wait()
 	close(done)
 	readers.Wait()
-	if got := f.states(Sign); len(got) != 11 || f.Pepper().ID != 11 {
+	if got := f.states(Sign); len(got) != 12 || f.Pepper().ID != 11 {
 		t.Errorf("%v after ten rotations; %v", got, f.Pepper())
 	}
 	list := f.List()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -96,13 +97,14 @@ func (f *fixture) after(d time.Duration) {
 	must(f.t, f.Tick(f.t.Context()))
 }
 
-// states lists the keys of a purpose, oldest first, as "alg:state".
+// states lists the keys of a purpose, sorted, as "alg:state".
 func (f *fixture) states(p Purpose) (all []string) {
 	for _, k := range f.List() {
 		if k.Purpose == p {
 			all = append(all, string(k.Alg)+":"+string(k.State))
 		}
 	}
+	slices.Sort(all)
 	return all
 }
 

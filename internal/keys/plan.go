@@ -16,11 +16,16 @@ const (
 	sealAhead  = time.Hour
 )
 
+// settled is how long a next key is published before it may sign by command: twice
+// the time for which the key set may be cached.
+const settled = 10 * time.Minute
+
 // line is a succession of keys, one of which is active.
 type line struct {
 	purpose Purpose
 	alg     oauth.Alg     // of signing keys
 	wanted  bool          // an unwanted one ends when its active key is due
+	standby bool          // while it is wanted there is always a next key
 	rotate  time.Duration // an active key's time; 0: until told
 	ahead   time.Duration // how long a key is known before it is active
 	keep    time.Duration // how long a retired key is still known; 0: for ever
@@ -32,7 +37,7 @@ func (l line) holds(k store.Key) bool {
 
 // lines are those that the policy wants for algs, and those that keys belong to.
 func (p Policy) lines(algs []oauth.Alg, keys []store.Key) []line {
-	sign := line{purpose: Sign, rotate: p.Rotate, ahead: p.PublishBefore, keep: p.RetireAfter}
+	sign := line{purpose: Sign, standby: true, rotate: p.Rotate, ahead: p.PublishBefore, keep: p.RetireAfter}
 	all := []line{
 		{purpose: Pepper, wanted: true},
 		{purpose: Seal, wanted: true, rotate: sealRotate, ahead: sealAhead, keep: p.RetireAfter},
@@ -85,10 +90,8 @@ func due(lines []line, keys []store.Key, now time.Time) (steps []step) {
 		active, next, past := l.members(keys)
 		overdue := active != nil && l.rotate > 0 && !now.Before(active.ActiveAt.Add(l.rotate))
 		switch {
-		case active == nil && next != nil && l.wanted:
-			add(audit.KeyActivated, *next)
 		case active == nil && l.wanted:
-			steps = append(steps, step{event: audit.KeyCreated, line: l, active: true})
+			steps = append(steps, l.successor(next)...)
 		case active == nil && next != nil:
 			add(audit.KeyDeleted, *next)
 		case active == nil:
@@ -99,8 +102,8 @@ func due(lines []line, keys []store.Key, now time.Time) (steps []step) {
 			}
 		case overdue && next != nil && !now.Before(l.usable(next)):
 			add(audit.KeyRetired, *active)
-			add(audit.KeyActivated, *next)
-		case next == nil && l.wanted && l.rotate > 0 && !now.Before(active.ActiveAt.Add(l.rotate-l.ahead)):
+			steps = append(steps, l.successor(next)...)
+		case next == nil && l.wanted && (l.standby || l.rotate > 0 && !now.Before(active.ActiveAt.Add(l.rotate-l.ahead))):
 			add(audit.KeyCreated, store.Key{})
 		}
 		for _, k := range past {
@@ -115,39 +118,61 @@ func due(lines []line, keys []store.Key, now time.Time) (steps []step) {
 	return steps
 }
 
-// usable is when a next key has been known long enough.
+// usable is when the schedule may let a next key follow.
 func (l line) usable(next *store.Key) time.Time { return next.CreatedAt.Add(l.ahead) }
+
+// rotatable is when a command may: once no cache of the key set is without the key.
+// One that is as old as the ring, and so as the first pepper, which is never
+// removed, was in every key set.
+func rotatable(next *store.Key, keys []store.Key) time.Time {
+	if slices.ContainsFunc(keys, func(k store.Key) bool {
+		return k.Purpose == string(Pepper) && k.Number == 1 && k.CreatedAt.Equal(next.CreatedAt)
+	}) {
+		return next.CreatedAt
+	}
+	return next.CreatedAt.Add(settled)
+}
 
 // succession are the steps that make the next key active now, or as far as they
 // can be taken, with the time from which it may be.
 func (l line) succession(keys []store.Key, now time.Time, force bool) (steps []step, from time.Time) {
 	active, next, _ := l.members(keys)
 	switch {
-	case next == nil && !force && l.ahead > 0:
-		return []step{{event: audit.KeyCreated, line: l}}, now.Add(l.ahead)
-	case next != nil && !force && now.Before(l.usable(next)):
-		return nil, l.usable(next)
+	case !l.standby || force:
+	case next == nil:
+		return []step{{event: audit.KeyCreated, line: l}}, now.Add(settled)
+	case now.Before(rotatable(next, keys)):
+		return nil, rotatable(next, keys)
 	}
 	if active != nil {
 		steps = append(steps, step{event: audit.KeyRetired, line: l, key: *active})
 	}
-	return append(steps, l.successor(next)), time.Time{}
+	return append(steps, l.successor(next)...), time.Time{}
 }
 
-// successor makes the next key active, or a new one where there is none.
-func (l line) successor(next *store.Key) step {
-	if next == nil {
-		return step{event: audit.KeyCreated, line: l, active: true}
+// successor makes the next key active, or a new one where there is none, and
+// another one next.
+func (l line) successor(next *store.Key) []step {
+	first := step{event: audit.KeyCreated, line: l, active: true}
+	if next != nil {
+		first = step{event: audit.KeyActivated, line: l, key: *next}
 	}
-	return step{event: audit.KeyActivated, line: l, key: *next}
+	if !l.standby {
+		return []step{first}
+	}
+	return []step{first, {event: audit.KeyCreated, line: l}}
 }
 
 // removal are the steps that take a key out at once.
 func (l line) removal(k store.Key, keys []store.Key) []step {
 	steps := []step{{event: audit.KeyDeleted, line: l, key: k}}
-	if k.State == string(Active) && l.wanted {
+	switch {
+	case !l.wanted:
+	case k.State == string(Active):
 		_, next, _ := l.members(keys)
-		steps = append(steps, l.successor(next))
+		steps = append(steps, l.successor(next)...)
+	case k.State == string(Next) && l.standby:
+		steps = append(steps, step{event: audit.KeyCreated, line: l})
 	}
 	return steps
 }

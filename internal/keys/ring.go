@@ -1,7 +1,8 @@
 // Package keys is the key ring: the keys that sign tokens, and the random roots of
 // the keys that authenticate refresh tokens and seal opaque ones. A signing key is
 // published as next, signs as active, and as retired stays published until the
-// last token that it signed is dead. All are kept in the store, sealed under the
+// last token that it signed is dead. There is always a next one, so that the active
+// one can be changed at once. All are kept in the store, sealed under the
 // key-encryption key, which only wraps.
 //
 // Reading the ring takes no lock; what changes it is one transaction, and memory
@@ -112,8 +113,8 @@ type snapshot struct {
 }
 
 // Open reads and unseals the ring, and does what the schedule demands; on the
-// first start that makes all keys, active at once. Where kek does not open what is
-// there, the error says what to do and nothing is changed.
+// first start that makes all keys, active at once, and the next signing keys. Where
+// kek does not open what is there, the error says what to do and nothing is changed.
 func Open(ctx context.Context, log *audit.Log, st *store.Store, kek []byte, p Policy) (*Ring, error) {
 	if err := p.check(); err != nil {
 		return nil, err

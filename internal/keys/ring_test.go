@@ -3,6 +3,7 @@ package keys
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -23,6 +24,9 @@ func TestFirstStart(t *testing.T) {
 	f := ring(t, p)
 	for _, alg := range algorithms {
 		f.signs(alg, f.kid(alg, Active))
+		if !f.published(f.kid(alg, Next)) {
+			t.Errorf("%s: the next key is not published", alg)
+		}
 		k, _ := f.Key(f.kid(alg, Active))
 		if k.ID != k.Thumbprint() {
 			t.Errorf("%s: kid %s is not the thumbprint %s", alg, k.ID, k.Thumbprint())
@@ -52,13 +56,19 @@ func TestFirstStart(t *testing.T) {
 	}
 	events, err := f.st.Read(t.Context()).AuditEvents(begin, 100)
 	must(t, err)
-	if len(events) != len(algorithms)+2 {
-		t.Errorf("%d audit events for %d keys", len(events), len(algorithms)+2)
-	}
+	made := map[string]int{}
 	for _, e := range events {
-		if e.Type != string(audit.KeyCreated) || e.Actor == "" || !strings.Contains(e.Data, `"state":"active"`) {
+		if e.Type != string(audit.KeyCreated) || e.Actor == "" {
 			t.Errorf("audit event %+v", e)
 		}
+		for _, s := range []State{Active, Next} {
+			if strings.Contains(e.Data, fmt.Sprintf(`"state":%q`, s)) {
+				made[string(s)]++
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"active": len(algorithms) + 2, "next": len(algorithms)}, made); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -115,17 +125,17 @@ func TestWrongKEK(t *testing.T) {
 func TestIntrusion(t *testing.T) {
 	t.Parallel()
 	for name, query := range map[string]string{
-		"rows swapped":               `UPDATE keys SET sealed = (SELECT sealed FROM keys k WHERE k.purpose = 'sign' AND k.id <> keys.id) WHERE purpose = 'sign'`,
+		"rows swapped":               `UPDATE keys SET sealed = (SELECT sealed FROM keys k WHERE k.purpose = 'sign' AND k.state = 'active' AND k.id <> keys.id) WHERE purpose = 'sign' AND state = 'active'`,
 		"secret of another row":      `UPDATE keys SET sealed = (SELECT sealed FROM keys WHERE id = 'seal-1') WHERE id = 'pepper-1'`,
 		"seal as pepper":             `UPDATE keys SET purpose = 'pepper', number = 2, id = 'pepper-2' WHERE id = 'seal-1'`,
 		"another number":             `UPDATE keys SET number = 7 WHERE id = 'pepper-1'`,
 		"RS256 as PS256":             `UPDATE keys SET alg = 'PS256' WHERE alg = 'RS256'`,
-		"another kid":                `UPDATE keys SET id = 'mine' WHERE alg = 'ES256'`,
-		"another purpose":            `UPDATE keys SET purpose = 'other' WHERE alg = 'ES256'`,
+		"another kid":                `UPDATE keys SET id = 'mine' WHERE alg = 'ES256' AND state = 'next'`,
+		"another purpose":            `UPDATE keys SET purpose = 'other' WHERE alg = 'ES256' AND state = 'active'`,
 		"some bits changed":          `UPDATE keys SET sealed = CAST(substr(sealed, 1, 40) || x'00000000' || substr(sealed, 45) AS BLOB) WHERE id = 'pepper-1'`,
 		"cut short":                  `UPDATE keys SET sealed = x'0001' WHERE id = 'pepper-1'`,
-		"public half of another key": `UPDATE keys SET public = (SELECT public FROM keys WHERE alg = 'EdDSA') WHERE alg = 'ES256'`,
-		"a key without a secret":     `INSERT INTO keys SELECT 'mine', number, purpose, alg, 'retired', public, x'', created_at, active_at, retired_at FROM keys WHERE alg = 'ES256'`,
+		"public half of another key": `UPDATE keys SET public = (SELECT public FROM keys WHERE alg = 'EdDSA' AND state = 'active') WHERE alg = 'ES256' AND state = 'active'`,
+		"a key without a secret":     `INSERT INTO keys SELECT 'mine', number, purpose, alg, 'retired', public, x'', created_at, active_at, retired_at FROM keys WHERE alg = 'ES256' AND state = 'active'`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -159,43 +169,66 @@ func TestLife(t *testing.T) {
 		}
 		generation = g
 	}
-	step(0, false, "ES256:active")
-	step(28*day-time.Second, false, "ES256:active")
-	step(time.Second, true, "ES256:active", "ES256:next")
 	second := f.kid(oauth.ES256, Next)
+	step(0, false, "ES256:active", "ES256:next")
+	step(30*day-time.Second, false, "ES256:active", "ES256:next")
 	f.signs(oauth.ES256, first)
 	if !f.published(second) {
 		t.Error("the next key is not published")
 	}
-	step(2*day-time.Second, false, "ES256:active", "ES256:next")
 	must(t, f.restart(policy))
 	generation = f.Generation()
-	step(time.Second, true, "ES256:retired", "ES256:active")
+	step(time.Second, true, "ES256:active", "ES256:next", "ES256:retired")
 	f.signs(oauth.ES256, second)
-	if !f.published(first) {
-		t.Error("the retired key is not published")
+	third := f.kid(oauth.ES256, Next)
+	if !f.published(first) || !f.published(third) {
+		t.Error("the retired key or the new next one is not published")
 	}
-	step(3*day-time.Second, false, "ES256:retired", "ES256:active")
-	step(time.Second, true, "ES256:active")
+	step(3*day-time.Second, false, "ES256:active", "ES256:next", "ES256:retired")
+	step(time.Second, true, "ES256:active", "ES256:next")
 	if f.published(first) {
 		t.Error("the key is published although no token of it lives")
 	}
 	f.signs(oauth.ES256, second)
+	step(27*day, true, "ES256:active", "ES256:next", "ES256:retired")
+	f.signs(oauth.ES256, third)
 }
 
-// A server that was off for long publishes a key before it signs all the same.
+// A key that is due waits until its successor has been published for long enough,
+// also where the server was off for long.
 func TestDowntime(t *testing.T) {
 	t.Parallel()
 	f := ring(t, policy)
 	first := f.kid(oauth.ES256, Active)
 	f.clock.Advance(365 * day)
+	must(t, f.Remove(t.Context(), f.kid(oauth.ES256, Next)))
+	second := f.kid(oauth.ES256, Next)
 	must(t, f.restart(policy))
 	f.signs(oauth.ES256, first)
-	second := f.kid(oauth.ES256, Next)
 	f.after(2*day - time.Second)
 	f.signs(oauth.ES256, first)
 	f.after(time.Second)
 	f.signs(oauth.ES256, second)
+
+	third := f.kid(oauth.ES256, Next)
+	f.clock.Advance(365 * day)
+	must(t, f.restart(policy))
+	f.signs(oauth.ES256, third)
+}
+
+// A ring that was made without a next key gets one, which is not as old as the ring.
+func TestRingWithoutNext(t *testing.T) {
+	t.Parallel()
+	f := ring(t, policy)
+	f.clock.Advance(time.Hour)
+	must(t, f.restart(policy, `DELETE FROM keys WHERE state = 'next'`))
+	var notYet *NotYet
+	if err := f.Rotate(t.Context(), "", false); !errors.As(err, &notYet) || !notYet.From.Equal(begin.Add(time.Hour+10*time.Minute)) {
+		t.Errorf("the new next key signs: %v", err)
+	}
+	if !f.published(f.kid(oauth.ES256, Next)) {
+		t.Error("the next key is not published")
+	}
 }
 
 // Sealing keys change each day, and open what they sealed for as long as it lives.
@@ -232,9 +265,12 @@ func TestNoSchedule(t *testing.T) {
 	first := f.kid(oauth.ES256, Active)
 	f.after(3650 * day)
 	f.signs(oauth.ES256, first)
-	if got := f.states(Sign); len(got) != 1 {
-		t.Errorf("keys %v", got)
+	if diff := cmp.Diff([]string{"ES256:active", "ES256:next"}, f.states(Sign)); diff != "" {
+		t.Error(diff)
 	}
+	second := f.kid(oauth.ES256, Next)
+	must(t, f.Rotate(t.Context(), "", false))
+	f.signs(oauth.ES256, second)
 }
 
 func TestPolicyIsChecked(t *testing.T) {
@@ -277,8 +313,8 @@ func TestStartTogether(t *testing.T) {
 	wg.Wait()
 	rows, err := f.st.Read(t.Context()).Keys()
 	must(t, err)
-	if len(rows) != 3 {
-		t.Errorf("%d keys were made, want 3", len(rows))
+	if len(rows) != 4 {
+		t.Errorf("%d keys were made, want 4", len(rows))
 	}
 	for _, r := range rings {
 		if string(r.JWKS()) != string(rings[0].JWKS()) || r.Pepper().ID != 1 {
