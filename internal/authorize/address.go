@@ -59,7 +59,7 @@ func (a *ReturnAddress) code(code string) Answer { return a.answer(url.Values{"c
 func (a *ReturnAddress) refuse(e *oauth.Error) Answer {
 	v := url.Values{"error": {string(e.Code)}}
 	if e.Description != "" {
-		v.Set("error_description", description(e.Description))
+		v.Set("error_description", e.Safe())
 	}
 	return a.answer(v)
 }
@@ -76,17 +76,4 @@ func (a *ReturnAddress) answer(v url.Values) Answer {
 		separator = "&"
 	}
 	return Answer{a.uri + separator + v.Encode()}
-}
-
-// description leaves the characters that RFC 6749 §4.1.2.1 allows.
-func description(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '"', r == '\\':
-			return '\''
-		case r < 0x20 || r > 0x7e:
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -118,7 +118,7 @@ func (f *Flows) Claim(ctx context.Context, id string, v Visitor) (*Pending, erro
 		return nil, ErrNoFlow
 	}
 	err = f.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
-		won, err := tx.ClaimFlow(flow.ID, v.Browser)
+		won, err := tx.ClaimFlow(flow.ID, v.Browser, tx.Now().Add(Lifetime))
 		if err == nil && !won {
 			err = ErrNoFlow
 		}
@@ -177,6 +177,9 @@ func (f *Flows) pending(flow store.Flow, v Visitor) (*Pending, error) {
 
 func newFlow(r store.AuthorizationRequest, browser []byte, now time.Time) *store.Flow {
 	flow := &store.Flow{Browser: browser, Request: r, ExpiresAt: now.Add(Lifetime)}
+	if len(browser) == 0 {
+		flow.ExpiresAt = now.Add(claimWithin)
+	}
 	copy(flow.ID[:], secret.Bytes(len(flow.ID)))
 	return flow
 }

@@ -94,13 +94,13 @@ func TestParse(t *testing.T) {
 		{[]string{"scope", "openid foreign:read"}, oauth.InvalidScope, toClient},
 		{[]string{"scope", "openid \"x\""}, oauth.InvalidScope, toClient},
 		{[]string{"scope", "openid " + strings.Repeat("x", 9000)}, oauth.InvalidScope, toClient},
-		{[]string{"client_id", "one", "scope", "openid offline_access"}, "", page},
+		{[]string{"client_id", "one", "scope", "openid offline_access"}, oauth.InvalidScope, toClient},
 		{[]string{"client_id", "one", "scope", "openid email"}, oauth.InvalidScope, toClient},
 
 		{[]string{"resource", orders}, "", page},
 		{[]string{"resource", foreign}, oauth.InvalidTarget, toClient},
 		{[]string{"resource", orders + "/"}, oauth.InvalidTarget, toClient},
-		{[]string{"resource", orders, "scope", "openid vault:open"}, oauth.InvalidScope, toClient},
+		{[]string{"resource", orders, "scope", "openid vault:open"}, "", page},
 		{[]string{"resource", vault, "scope", "openid vault:open"}, "", page},
 
 		{[]string{"prompt", "none"}, "", page},

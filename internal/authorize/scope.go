@@ -57,25 +57,24 @@ func (s *parsing) scope() *oauth.Error {
 func (s *parsing) oneScope(scope string) *oauth.Error {
 	identity := slices.Contains(oauth.IdentityScopes, scope)
 	switch {
-	case scope == oauth.ScopeOfflineAccess && !s.Client.MayUse(oauth.RefreshToken):
-		return nil // it could not be used (OpenID Connect Core §11)
 	case !slices.Contains(s.Client.Scopes, scope):
 		if identity || s.known(scope) {
 			return oauth.Refuse(oauth.InvalidScope, "this client may not ask for the scope %s: register it, or leave it out", scope)
 		}
 		return nil
+	case scope == oauth.ScopeOfflineAccess && !s.Client.MayUse(oauth.RefreshToken):
+		return nil // it could not be used (OpenID Connect Core §11)
 	case identity:
 		s.Request.Scopes = append(s.Request.Scopes, scope)
 		return nil
 	}
-	if !s.ofAPIs(scope) && s.known(scope) {
-		return oauth.Refuse(oauth.InvalidScope, "the scope %s belongs to another API than resource names: add that one, or leave the scope out", scope)
-	}
+	// One of an API that resource does not name is left out (RFC 8707 §2.1).
+	s.ofAPIs(scope)
 	return nil
 }
 
 // ofAPIs adds a scope to each API that it is asked for at, and that declares it.
-func (s *parsing) ofAPIs(scope string) (added bool) {
+func (s *parsing) ofAPIs(scope string) {
 	for _, id := range s.Client.Resources {
 		api := s.granted(id)
 		if api == nil && s.Request.ResourceAsked {
@@ -90,9 +89,7 @@ func (s *parsing) ofAPIs(scope string) (added bool) {
 			api = s.granted(id)
 		}
 		api.Scopes = append(api.Scopes, scope)
-		added = true
 	}
-	return added
 }
 
 func (s *parsing) allOfAPIs() {

@@ -93,9 +93,13 @@ func (c *Clients) Client(r Request) (*store.Client, *oauth.Error) {
 // same. Nothing has its hash.
 var nobody = store.Client{SecretHash: secret.Bytes(32)}
 
-// Resource authenticates a protected API by its introspection secret.
+// Resource authenticates a protected API by its introspection secret, in the header or
+// in the body.
 func (c *Clients) Resource(r Request) (*store.Resource, bool) {
 	id, presented, ok := basic(r.Header)
+	if len(r.Header["Authorization"]) == 0 && r.Params.Has("client_secret") {
+		id, presented, ok = r.Params.Get("client_id"), password{r.Params.Get("client_secret"), r.Params.Get("client_secret")}, true
+	}
 	if !ok {
 		return nil, false
 	}

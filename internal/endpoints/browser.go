@@ -56,7 +56,7 @@ func (b *Browser) Register(mux *http.ServeMux, prefix string) error {
 	} {
 		allow := ""
 		if route.get != nil {
-			mux.HandleFunc("GET "+prefix+route.path, route.get)
+			mux.HandleFunc("GET "+prefix+route.path, getOnly(route.get))
 			allow = "GET, HEAD, "
 		}
 		if route.post != nil {
@@ -68,6 +68,18 @@ func (b *Browser) Register(mux *http.ServeMux, prefix string) error {
 	mux.Handle("GET "+prefix+"/assets/", b.Pages.Assets())
 	mux.HandleFunc("/", b.notFound)
 	return nil
+}
+
+// getOnly answers HEAD without doing what GET does: it must begin no flow.
+func getOnly(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			return
+		}
+		next(w, r)
+	}
 }
 
 // own lets a form in that one of our own pages posted. Login and approval can't be

@@ -39,7 +39,7 @@ func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	web.JSON(w, status, errorBody{e.Code, e.Description})
+	web.JSON(w, status, errorBody{e.Code, e.Safe()})
 }
 
 type errorBody struct {
@@ -61,13 +61,16 @@ func (d *Door) failClient(w http.ResponseWriter, r *http.Request, err error) {
 // another origin's page gets no more than any program could.
 func openToAll(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Origin") != "" {
-			w.Header().Set("Access-Control-Allow-Origin", "*")
-			w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, X-Request-Id, Retry-After")
-		}
+		h := w.Header()
+		h["Access-Control-Allow-Origin"], h["Access-Control-Expose-Headers"] = anyOrigin, exposed
 		next(w, r)
 	}
 }
+
+var (
+	anyOrigin = []string{"*"}
+	exposed   = []string{"WWW-Authenticate, X-Request-Id, Retry-After"}
+)
 
 // preflight answers a CORS preflight request.
 func preflight(methods string) http.HandlerFunc {

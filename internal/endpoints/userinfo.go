@@ -60,9 +60,12 @@ func bearer(w http.ResponseWriter, r *http.Request) (string, *oauth.Error) {
 	case len(auth) == 0:
 		return "", oauth.Refuse("", "send an access token in the Authorization header")
 	}
-	scheme, token, ok := strings.Cut(auth[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(token) == "" {
-		return "", oauth.Refuse(oauth.InvalidRequest, "the Authorization header is not Bearer with an access token")
+	scheme, token, _ := strings.Cut(auth[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", oauth.Refuse("", "send an access token as Bearer in the Authorization header")
+	}
+	if strings.TrimSpace(token) == "" {
+		return "", oauth.Refuse(oauth.InvalidRequest, "the Authorization header holds no access token")
 	}
 	return strings.TrimSpace(token), nil
 }
@@ -102,12 +105,12 @@ func (u *UserInfo) challenge(w http.ResponseWriter, r *http.Request, e *oauth.Er
 	header := `Bearer realm="jeton"`
 	status := http.StatusUnauthorized
 	if e.Code != "" {
-		header += `, error="` + string(e.Code) + `", error_description="` + e.Description + `"`
+		header += `, error="` + string(e.Code) + `", error_description="` + e.Safe() + `"`
 		status = e.Code.Status()
 	}
 	if e.Code == oauth.InsufficientScope {
 		header += `, scope="` + oauth.ScopeOpenID + `"`
 	}
 	w.Header().Set("WWW-Authenticate", header)
-	web.JSON(w, status, errorBody{e.Code, e.Description})
+	web.JSON(w, status, errorBody{e.Code, e.Safe()})
 }

@@ -37,8 +37,10 @@ func (p *Password) Verify(ctx context.Context, a Attempt) (Proof, error) {
 	}
 	ok, rehash, err := p.Hasher.Verify(ctx, user.Password, a.Password)
 	switch {
-	case errors.Is(err, password.ErrBusy), ctx.Err() != nil:
+	case errors.Is(err, password.ErrBusy):
 		return Proof{}, err
+	case ctx.Err() != nil:
+		return Proof{}, ctx.Err()
 	case err != nil:
 		p.Log.ErrorContext(ctx, "the password of an account can't be checked: set it anew", slog.String("subject", user.ID), slog.Any("error", err))
 	}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/config"
+	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store"
 )
@@ -88,11 +90,21 @@ func (m *Manager) seed(ctx context.Context, by audit.Origin, u config.User) erro
 		}
 		claims["preferred_username"] = u.Username
 	}
-	_, err = m.CreateUser(ctx, by, NewUser{
-		Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name, Password: u.Password.Reveal(),
+	row := store.User{
+		ID: store.NewSubject(), Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name,
 		Roles: u.Roles, Groups: u.Groups, Claims: claims,
-	})
-	return err
+	}
+	if text := u.Password.Reveal(); text != "" {
+		// Its length was checked with the file. What is easy to guess is the operator's
+		// own choice: it is told, not refused.
+		if err := password.Check(text, m.Product, u.Email, u.Name); err != nil {
+			m.Log.Warn("the password of a declared user is easy to guess", slog.String("email", u.Email), slog.String("advice", err.Error()))
+		}
+		if row.Password, err = m.Hasher.Hash(ctx, text); err != nil {
+			return err
+		}
+	}
+	return m.addUser(ctx, by, &row)
 }
 
 func hashOf(s secret.Text) []byte {

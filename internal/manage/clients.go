@@ -17,7 +17,7 @@ import (
 // CreateClient registers a client. A confidential one gets a secret of ours, which is
 // returned once and kept only as a hash.
 func (m *Manager) CreateClient(ctx context.Context, by audit.Origin, c spec.Client) (spec.Client, secret.Text, error) {
-	c = c.WithDefaults()
+	c = c.WithDefaults().InferResources(m.knownResources())
 	if err := problems(c.Validate(m.knownResources())); err != nil {
 		return c, "", err
 	}

@@ -6,6 +6,7 @@ package manage
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -27,6 +28,7 @@ type Manager struct {
 	Revoked   *revoke.Log
 	Grants    *grant.Grants
 	Hasher    *password.Hasher
+	Log       *slog.Logger
 	// Product is a word that no password may be made of, besides the person's own.
 	Product string
 	// Issuer is the issuer's identifier: no resource may stand for it or below it.

@@ -17,15 +17,14 @@ func TestHeaders(t *testing.T) {
 	for name, s := range samples {
 		h := write(t, r, s.status, s.page, i18n.English).Header().Clone()
 		want := http.Header{
-			"Content-Security-Policy":    {policy(s.page.redirectOrigin())},
-			"X-Frame-Options":            {"DENY"},
-			"X-Content-Type-Options":     {"nosniff"},
-			"Referrer-Policy":            {"no-referrer"},
-			"Cache-Control":              {"no-store"},
-			"Cross-Origin-Opener-Policy": {"same-origin"},
-			"Permissions-Policy":         {"accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), usb=()"},
-			"Content-Type":               {"text/html; charset=utf-8"},
-			"Content-Language":           {"en"},
+			"Content-Security-Policy": {policy(s.page.redirectOrigin())},
+			"X-Frame-Options":         {"DENY"},
+			"X-Content-Type-Options":  {"nosniff"},
+			"Referrer-Policy":         {"no-referrer"},
+			"Cache-Control":           {"no-store"},
+			"Permissions-Policy":      {"accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), usb=()"},
+			"Content-Type":            {"text/html; charset=utf-8"},
+			"Content-Language":        {"en"},
 		}
 		h.Del("Content-Length")
 		if diff := cmp.Diff(want, h); diff != "" {

@@ -263,7 +263,8 @@ func TestUserInfo(t *testing.T) {
 		{"none", send("GET", "/userinfo", "", ""), 401},
 		{"in the query", send("GET", "/userinfo?access_token="+access, "", ""), 401},
 		{"twice", send("POST", "/userinfo", "access_token="+access, "Bearer "+access), 400},
-		{"Basic", send("GET", "/userinfo", "", "Basic "+access), 400},
+		{"Basic", send("GET", "/userinfo", "", "Basic "+access), 401},
+		{"Bearer without a token", send("GET", "/userinfo", "", "Bearer"), 400},
 		{"garbage", send("GET", "/userinfo", "", "Bearer x\"y"), 401},
 	} {
 		if c.r.status != c.status {

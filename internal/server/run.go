@@ -11,7 +11,9 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -57,7 +59,7 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 		ln = tls.NewListener(ln, public.TLSConfig)
 	}
 	socket, err := listenSocket(SocketPath(c))
-	if err != nil {
+	if err != nil && !errors.Is(err, errLongPath) {
 		return errors.Join(err, ln.Close())
 	}
 	commands := httpServer(s.admin, s.log)
@@ -69,16 +71,19 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	failed := make(chan error, 2)
-	for _, srv := range []struct {
-		*http.Server
-		net.Listener
-	}{{public, ln}, {commands, socket}} {
+	serve := func(srv *http.Server, ln net.Listener) {
 		wg.Go(func() {
-			if err := srv.Serve(srv.Listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
 				cancel()
 			}
 		})
+	}
+	serve(public, ln)
+	if socket != nil {
+		serve(commands, socket)
+	} else {
+		s.log.Warn("commands can't reach this server while it runs: the path of its store is too long for a unix socket", slog.String("path", SocketPath(c)))
 	}
 	wg.Go(func() { jobs.Run(ctx, s.log, s.audit, holder(), s.jobs()) })
 	if s.opts.Reload != nil {
@@ -90,7 +95,10 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 
 	drain, stop := context.WithTimeout(context.Background(), drainTimeout)
 	defer stop()
-	err = errors.Join(public.Shutdown(drain), commands.Shutdown(drain), os.Remove(SocketPath(c)))
+	err = errors.Join(public.Shutdown(drain), commands.Shutdown(drain))
+	if socket != nil {
+		err = errors.Join(err, os.Remove(SocketPath(c)))
+	}
 	wg.Wait()
 	select {
 	case e := <-failed:
@@ -121,13 +129,15 @@ func httpServer(h http.Handler, log *slog.Logger) *http.Server {
 // maxSocketPath is what a unix socket's path may have on every system.
 const maxSocketPath = 103
 
+var errLongPath = errors.New("the path is too long for a unix socket")
+
 // listenSocket opens the commands' socket for its owner alone: it is made in a
 // directory that nobody else enters, and moved when its mode is right. What lies there
 // from a server that was killed is replaced; a live one holds the database's lock, so
 // that this place is not reached.
 func listenSocket(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath-len("/.jeton0123456789/s") {
-		return nil, fmt.Errorf("commands: the path %s is too long for a unix socket: keep the store in a directory with a shorter path", path)
+		return nil, errLongPath
 	}
 	private, err := os.MkdirTemp(filepath.Dir(path), ".jeton")
 	if err != nil {
@@ -159,6 +169,11 @@ func (s *Server) outer(next http.Handler) http.Handler {
 		defer s.contain(w, r)
 		if https {
 			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		// The mux would lead to the clean path by 307, and a password be posted again.
+		if r.URL.Path != "/" && strings.TrimSuffix(path.Clean(r.URL.Path), "/") != strings.TrimSuffix(r.URL.Path, "/") {
+			http.Error(w, "there is nothing at this path", http.StatusNotFound)
+			return
 		}
 		next.ServeHTTP(w, r)
 	}))

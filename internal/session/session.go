@@ -91,12 +91,13 @@ func Current(r store.Reader, id []byte, now time.Time) (*store.Session, error) {
 	return nil, err
 }
 
-// noted is how often, at most, the use of a session is written down.
+// noted is how often, at most, the use of a session is written down; a session of
+// minutes is noted more often.
 const noted = time.Minute
 
 // Touch notes in a transaction that a session was used, at most once a minute.
 func (s *Sessions) Touch(tx *store.Tx, session *store.Session) error {
-	if tx.Now().Sub(session.SeenAt) < noted {
+	if tx.Now().Sub(session.SeenAt) < min(noted, s.policy.Idle/10) {
 		return nil
 	}
 	return tx.TouchSession(session.ID, s.idleEnd(tx.Now(), session.AbsoluteAt))

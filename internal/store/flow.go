@@ -70,13 +70,13 @@ func (tx *Tx) CreateFlow(f Flow) error {
 	return err
 }
 
-// ClaimFlow binds an unclaimed flow to a browser. won is false when another
+// ClaimFlow binds an unclaimed flow to a browser, until a time. won is false when another
 // browser was first.
-func (tx *Tx) ClaimFlow(id FlowID, browser []byte) (won bool, err error) {
+func (tx *Tx) ClaimFlow(id FlowID, browser []byte, until time.Time) (won bool, err error) {
 	if len(browser) == 0 {
 		return false, errors.New("store: a flow is claimed by a browser")
 	}
-	n, err := tx.change(`UPDATE flows SET browser = ? WHERE id = ? AND length(browser) = 0`, browser, id[:])
+	n, err := tx.change(`UPDATE flows SET browser = ?, expires_at = ? WHERE id = ? AND length(browser) = 0`, browser, millis(until), id[:])
 	return n == 1, err
 }
 

@@ -90,22 +90,22 @@ const grantColumns = `SELECT g.id, g.secret, g.pepper, g.client, g.subject, g.se
 	g.code, g.details, g.number, g.rotated_at, g.idle_at, g.tokens_until, g.ended_at, g.ended_by,
 	i.cutoff, coalesce(c.cutoff, 0), coalesce(u.cutoff, 0),
 	coalesce(c.disabled, 1) <> 0 OR coalesce(u.disabled, 1) <> 0,
-	coalesce(u.email, ''), coalesce(u.email_verified, 0), coalesce(u.name, ''), coalesce(u.claims, ''), coalesce(u.roles, ''), coalesce(u.groups, '')
+	coalesce(u.email, ''), coalesce(u.email_verified, 0), coalesce(u.name, ''), coalesce(u.claims, ''), coalesce(u.roles, ''), coalesce(u.groups, ''), coalesce(u.updated_at, 0)
 	FROM grants g CROSS JOIN issuer i LEFT JOIN clients c ON c.id = g.client LEFT JOIN users u ON u.id = g.subject`
 
 func scanGrant(row scanner) (g Grant, err error) {
 	var id []byte
 	var code, details, claims, roles, groups string
-	var created, absolute, rotated, idle, until, ended, byClient, byUser int64
+	var created, absolute, rotated, idle, until, ended, updated, byClient, byUser int64
 	err = row.Scan(&id, &g.Secret, &g.Pepper, &g.Client, &g.Subject, &g.Session, &g.Rev, &created, &absolute,
 		&code, &details, &g.Number, &rotated, &idle, &until, &ended, &g.EndedBy, &g.Cutoff, &byClient, &byUser, &g.Dead,
-		&g.User.Email, &g.User.EmailVerified, &g.User.Name, &claims, &roles, &groups)
+		&g.User.Email, &g.User.EmailVerified, &g.User.Name, &claims, &roles, &groups, &updated)
 	if err != nil {
 		return g, err
 	}
 	g.Cutoff = max(g.Cutoff, byClient, byUser)
 	copy(g.ID[:], id)
-	g.User.ID = g.Subject
+	g.User.ID, g.User.UpdatedAt = g.Subject, fromMillis(updated)
 	g.CreatedAt, g.AbsoluteAt, g.RotatedAt = fromMillis(created), fromMillis(absolute), fromMillis(rotated)
 	g.IdleAt, g.TokensUntil, g.EndedAt = fromMillis(idle), fromMillis(until), fromMillis(ended)
 	return g, decodeAll(code, &g.Code, details, &g.Details, claims, &g.User.Claims, roles, &g.User.Roles, groups, &g.User.Groups)

@@ -62,11 +62,11 @@ func parse(raw string) (Params, *oauth.Error) {
 	}
 	for name, v := range values {
 		if len(v) > 1 && !repeatable(name) {
-			return Params{}, oauth.Refuse(oauth.InvalidRequest, "the parameter %q stands more than once", printable(name))
+			return Params{}, oauth.Refuse(oauth.InvalidRequest, "the parameter %s stands more than once", printable(name))
 		}
 		for _, s := range v {
 			if strings.IndexByte(s, 0) >= 0 {
-				return Params{}, oauth.Refuse(oauth.InvalidRequest, "the parameter %q holds a NUL character", printable(name))
+				return Params{}, oauth.Refuse(oauth.InvalidRequest, "the parameter %s holds a NUL character", printable(name))
 			}
 		}
 	}
