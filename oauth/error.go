@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // ErrorCode is the value of the error parameter, exactly as it goes over the wire.
@@ -66,6 +67,20 @@ type Error struct {
 // Refuse makes an Error with a formatted description.
 func Refuse(code ErrorCode, format string, args ...any) *Error {
 	return &Error{Code: code, Description: fmt.Sprintf(format, args...)}
+}
+
+// Safe is the description with the characters alone that RFC 6749 §5.2 and RFC 6750 §3
+// allow in one.
+func (e *Error) Safe() string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"', r == '\\':
+			return '\''
+		case r < 0x20 || r > 0x7e:
+			return '?'
+		}
+		return r
+	}, e.Description)
 }
 
 func (e *Error) Error() string {
