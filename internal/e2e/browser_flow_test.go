@@ -61,9 +61,9 @@ func theWholeWay(t *testing.T, d *dev, b *tab) {
 		t.Fatalf("the app answers %d", status)
 	}
 	b.click("login")
-	if focus := run(b, chromedp.Evaluate[string]("document.activeElement.id")); focus != "username" {
-		t.Errorf("the focus is on %q, not on the first field", focus)
-	}
+	eventually(t, "the focus is on the first field", func() bool {
+		return run(b, chromedp.Evaluate[string]("document.activeElement.id")) == "username"
+	})
 	b.signIn(d)
 	b.step("call-api", "api-status", "200 OK")
 	b.step("refresh", "number", "2")
