@@ -307,8 +307,9 @@ func (i *issuer) readLog() string {
 	return string(log)
 }
 
-// token is how a credential of any kind begins.
-var token = regexp.MustCompile(`jt[acr]_[A-Za-z0-9_-]{16}|eyJ[A-Za-z0-9_-]{16}`)
+// token is how a credential of any kind begins: one of ours, or a JWS with two
+// segments of JSON. A random id may hold a few of these characters by chance.
+var token = regexp.MustCompile(`\bjt[acr]_[A-Za-z0-9_-]{16}|\beyJ[A-Za-z0-9_-]{8,}\.eyJ`)
 
 // checkLog holds what every log must: no failure of ours, and no secret.
 func (i *issuer) checkLog() {
