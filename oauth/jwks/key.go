@@ -38,7 +38,13 @@ type Key struct {
 	ID     string           // kid
 	Alg    oauth.Alg        // alg
 	Public crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+	// Feed says that the key signs the heartbeats of the issuer's revocation feed, and
+	// never a token.
+	Feed bool
 }
+
+// useFeed is the value of the member jeton_use of a key with Feed.
+const useFeed = "feed"
 
 // New makes a key after checking that it is sound and fits its algorithm: ES256
 // takes P-256, ES384 P-384, EdDSA Ed25519, RS256 and PS256 an RSA modulus of
@@ -169,10 +175,15 @@ type members struct {
 	Y   string    `json:"y,omitempty"`
 	N   string    `json:"n,omitempty"`
 	E   string    `json:"e,omitempty"`
+
+	JetonUse string `json:"jeton_use,omitempty"`
 }
 
 func (k Key) members() (members, error) {
 	m := members{Use: "sig", Kid: k.ID, Alg: k.Alg}
+	if k.Feed {
+		m.JetonUse = useFeed
+	}
 	switch pub := k.Public.(type) {
 	case *ecdsa.PublicKey:
 		point, err := pub.Bytes()

@@ -40,10 +40,16 @@ func NewSet(keys ...Key) (Set, error) {
 	return Set{slices.Clone(keys)}, nil
 }
 
-// Key is the key with the id kid.
-func (s Set) Key(kid string) (Key, bool) {
+// Key is the key with the id kid that signs tokens.
+func (s Set) Key(kid string) (Key, bool) { return s.find(kid, false) }
+
+// FeedKey is the key with the id kid that signs the heartbeats of the revocation
+// feed. No key does both.
+func (s Set) FeedKey(kid string) (Key, bool) { return s.find(kid, true) }
+
+func (s Set) find(kid string, feed bool) (Key, bool) {
 	for i := range s.keys {
-		if s.keys[i].ID == kid {
+		if s.keys[i].ID == kid && s.keys[i].Feed == feed {
 			return s.keys[i], true
 		}
 	}
@@ -153,7 +159,7 @@ func parseKey(doc []byte) (Key, error) {
 	var m members
 	for name, into := range map[string]*string{
 		"kty": &m.Kty, "use": &m.Use, "kid": &m.Kid, "alg": (*string)(&m.Alg),
-		"crv": &m.Crv, "x": &m.X, "y": &m.Y, "n": &m.N, "e": &m.E,
+		"crv": &m.Crv, "x": &m.X, "y": &m.Y, "n": &m.N, "e": &m.E, "jeton_use": &m.JetonUse,
 	} {
 		if v, ok := raw[name]; ok && (v[0] != '"' || json.Unmarshal(v, into) != nil) {
 			return Key{}, fmt.Errorf("has a %q that is not a string", name)
@@ -168,7 +174,7 @@ func parseKey(doc []byte) (Key, error) {
 			return Key{}, nil
 		}
 	}
-	if m.Use != "" && m.Use != "sig" || m.Kid == "" {
+	if m.Use != "" && m.Use != "sig" || m.JetonUse != "" && m.JetonUse != useFeed || m.Kid == "" {
 		return Key{}, nil
 	}
 	alg, pub, err := m.public()
@@ -182,7 +188,7 @@ func parseKey(doc []byte) (Key, error) {
 	default:
 		return Key{}, nil
 	}
-	return Key{ID: m.Kid, Alg: m.Alg, Public: pub}, check(m.Alg, pub)
+	return Key{ID: m.Kid, Alg: m.Alg, Public: pub, Feed: m.JetonUse == useFeed}, check(m.Alg, pub)
 }
 
 // public is the key itself and the algorithm that it implies, or nil if it is of

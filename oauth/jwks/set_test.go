@@ -2,6 +2,9 @@ package jwks
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -182,4 +185,39 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%s became %s", a, b)
 		}
 	})
+}
+
+// A key that signs the feed is found as one, and never as a key of tokens.
+func TestFeedKey(t *testing.T) {
+	t.Parallel()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := New("f", oauth.ES256, &private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Feed = true
+	s, err := NewSet(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Parse(doc); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Key("f"); ok {
+		t.Error("a key of the feed passes as one of tokens")
+	}
+	if got, ok := s.FeedKey("f"); !ok || !got.Feed {
+		t.Errorf("%s lost the key of the feed", doc)
+	}
+	other := strings.Replace(string(doc), `"feed"`, `"other"`, 1)
+	if _, err := Parse([]byte(other)); !errors.Is(err, ErrNoKey) {
+		t.Errorf("a key for something unknown is used: %v", err)
+	}
 }
