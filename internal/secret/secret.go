@@ -58,35 +58,71 @@ const (
 )
 
 // Weak tells whether a configured secret is shorter than MinLength characters or
-// its estimated strength is under MinBits. The estimate is the length times the
-// Shannon entropy of its characters, or the size of the alphabet where that is
-// what long random strings show, whichever is lower.
+// its estimated strength is under MinBits.
 func Weak(s string) bool { return len(s) < MinLength || Bits(s) < MinBits }
 
-// Bits estimates the strength of s in bits.
+// Bits estimates the strength of s in bits: its characters, repetitions aside, times
+// what each could tell. That is the size of the alphabet, or
+// the Shannon entropy of the characters where they are spread less evenly than chance
+// spreads them. A random string gets what it was made with: no accident that is
+// likelier than one in 100,000 takes anything off.
 func Bits(s string) float64 {
 	if s == "" {
 		return 0
 	}
+	s = s[:min(len(s), judged)]
 	var seen [256]int
 	for i := range len(s) {
 		seen[s[i]]++
 	}
-	distinct := 0
-	for _, n := range seen {
-		if n > 0 {
-			distinct++
-		}
-	}
-	// A string that repeats a shorter one is as strong as that one.
-	period := period(s)
 	size := alphabet(&seen)
 	perChar := math.Log2(float64(size))
-	// Few distinct characters for the length: the writer chose from those alone.
-	if expected := float64(size) * (1 - math.Pow(1-1/float64(size), float64(len(s)))); float64(distinct) < expected/2 {
-		perChar = math.Log2(float64(distinct))
+	if h := entropy(&seen, len(s)); h < uneven*math.Log2(float64(min(size, len(s)))) {
+		perChar = h
 	}
-	return perChar * float64(period)
+	return perChar * float64(unforeseen(s))
+}
+
+const (
+	uneven = 0.6 // of the most that the entropy can be; random strings of MinLength stay above
+	chance = 6   // characters that a random string may repeat by accident
+	judged = 512 // characters that are looked at; they suffice, whatever follows
+)
+
+// entropy is the Shannon entropy of n characters, in bits each.
+func entropy(seen *[256]int, n int) (h float64) {
+	for _, c := range seen {
+		if c > 0 {
+			p := float64(c) / float64(n)
+			h -= p * math.Log2(p)
+		}
+	}
+	return h
+}
+
+// unforeseen counts the characters of s. What repeats an earlier part counts as two.
+func unforeseen(s string) (n int) {
+	for i := 0; i < len(s); {
+		same := 0
+		for j := range i {
+			same = max(same, shared(s[i:], s[j:]))
+		}
+		if same > chance {
+			i, n = i+same, n+2
+		} else {
+			i, n = i+1, n+1
+		}
+	}
+	return n
+}
+
+// shared is the length of the common beginning.
+func shared(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // alphabet is the size of the smallest common alphabet that holds the characters.
@@ -112,6 +148,9 @@ func alphabet(seen *[256]int) int {
 		}
 		return 16
 	}
+	if !other && !has('a', 'z') && !has('0', '1') && !has('8', '9') {
+		return 32 // base32 (RFC 4648 §6)
+	}
 	if has('0', '9') {
 		size += 10
 	}
@@ -125,20 +164,4 @@ func alphabet(seen *[256]int) int {
 		size += 2 // base64's two; more would flatter a sentence with a comma
 	}
 	return max(size, 2)
-}
-
-// period is the length of the shortest prefix of which s is a repetition.
-func period(s string) int {
-	fail := make([]int, len(s))
-	for i := 1; i < len(s); i++ {
-		k := fail[i-1]
-		for k > 0 && s[i] != s[k] {
-			k = fail[k-1]
-		}
-		if s[i] == s[k] {
-			k++
-		}
-		fail[i] = k
-	}
-	return len(s) - fail[len(s)-1]
 }

@@ -1,8 +1,12 @@
 package secret_test
 
 import (
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -38,14 +42,39 @@ func TestWeak(t *testing.T) {
 		"fG7kQz2LxP9vWm4Rt8YcBn":                  true,  // 22 characters
 		"fG7kQz2LxP9vWm4Rt8YcBn1H":                false,
 		"c2hvcC1zZWNyZXQtb2YtdGhlLXRlc3RzLTAwMDE": false,
+		"3f9a7c15e2d84b60a1f7c93e5b082d43":        false, // ends as it begins
+		"KJHQZMWNBVCXLDSFAPOIUYTRGE":              false, // base32 that has no digit by chance
+		"2345672345672345672345672345":            true,
+		strings.Repeat("a", 49) + "1b2c3d4":       true,
+		"changemechangemechangeme1234":            true,
+		"1-changeme-2-changeme-3-changeme":        true,
+		strings.Repeat("Zq7-", 1<<18):             true,
 	} {
 		if got := secret.Weak(s); got != weak {
 			t.Errorf("Weak(%q) = %t (%.0f bits), want %t", s, got, secret.Bits(s), weak)
 		}
 	}
-	for range 1000 {
-		if s := secret.Random().Reveal(); secret.Weak(s) {
-			t.Errorf("a random secret %q counts as weak: %.0f bits", s, secret.Bits(s))
+}
+
+// No random secret of 128 bits or more counts as weak, however it is written.
+func TestRandomIsNotWeak(t *testing.T) {
+	t.Parallel()
+	r := rand.NewChaCha8([32]byte{1})
+	for _, write := range []struct {
+		bytes int
+		as    func([]byte) string
+	}{
+		{16, hex.EncodeToString},
+		{16, base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString},
+		{18, base64.StdEncoding.EncodeToString},
+		{32, base64.RawURLEncoding.EncodeToString},
+	} {
+		for range 10_000 {
+			b := make([]byte, write.bytes)
+			r.Read(b)
+			if s := write.as(b); secret.Weak(s) {
+				t.Errorf("%q counts as weak: %.0f bits", s, secret.Bits(s))
+			}
 		}
 	}
 }
