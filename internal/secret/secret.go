@@ -62,10 +62,9 @@ const (
 func Weak(s string) bool { return len(s) < MinLength || Bits(s) < MinBits }
 
 // Bits estimates the strength of s in bits: its characters, repetitions aside, times
-// what each could tell. That is the size of the alphabet, or
-// the Shannon entropy of the characters where they are spread less evenly than chance
-// spreads them. A random string gets what it was made with: no accident that is
-// likelier than one in 100,000 takes anything off.
+// what each could tell. That is the size of the alphabet, or the Shannon entropy of the
+// characters where they are spread less evenly than chance spreads them. A random
+// string gets what it was made with: less only by an accident rarer than one in 10,000.
 func Bits(s string) float64 {
 	if s == "" {
 		return 0
