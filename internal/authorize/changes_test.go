@@ -7,6 +7,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // What changes while the person is busy counts when the client is answered.
@@ -64,7 +65,7 @@ func TestChangesMeanwhile(t *testing.T) {
 		b := f.browser()
 		first := f.code(b.login("ada", b.begin("scope", "openid offline_access").Pending))
 		f.write(func(tx *store.Tx) error {
-			return f.Revoked.Add(tx, "test", revoke.Entry{Kind: revoke.Subject, Value: "u_ada"})
+			return f.Revoked.Add(tx, "test", revoke.Entry{Kind: feed.Subject, Value: "u_ada"})
 		})
 		out := b.begin()
 		f.wantDo(out, Login)

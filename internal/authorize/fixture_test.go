@@ -92,7 +92,7 @@ func open(t testing.TB) *fixture {
 			tx.CreateUser(store.User{ID: "u_ada", Email: "ada@example.com", Password: phc}),
 			tx.CreateUser(store.User{ID: "u_bob", Email: "bob@example.com", Password: phc}))
 	})
-	revoked, err := revoke.Open(t.Context(), st)
+	revoked, err := revoke.Open(t.Context(), st, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // Revoke is POST /revoke (RFC 7009). When it has answered 200 the token is dead
@@ -83,7 +84,7 @@ func (v *Revoke) access(w http.ResponseWriter, r *http.Request, client *store.Cl
 		return err
 	}
 	return v.Audit.Write(r.Context(), func(tx *store.Tx) (audit.Event, error) {
-		e := audit.Event{Type: audit.TokenRevoked, Subject: t.Subject, Client: t.ClientID, Grant: revoke.Handle(t.ID), Origin: v.origin(w, r)}
-		return e, v.Revoked.Add(tx, "revoked", revoke.Entry{Kind: revoke.Token, Value: t.ID})
+		e := audit.Event{Type: audit.TokenRevoked, Subject: t.Subject, Client: t.ClientID, Grant: feed.Handle(t.ID), Origin: v.origin(w, r)}
+		return e, v.Revoked.Add(tx, "revoked", revoke.Entry{Kind: feed.Token, Value: t.ID})
 	})
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/jeton-auth/jeton/internal/claims"
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/grant"
-	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // UserInfo is GET and POST /userinfo (OpenID Connect Core §5.3).
@@ -82,7 +82,7 @@ func (u *UserInfo) answer(r *http.Request, token string) (map[string]any, error)
 	if !ok || !t.For(u.Issuer) && !client.UserinfoAnyAudience {
 		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is for another audience: ask for one without a resource")
 	}
-	id, ok := grant.ParseHandle(revoke.Handle(t.ID))
+	id, ok := grant.ParseHandle(feed.Handle(t.ID))
 	if !ok || !slices.Contains(t.Scopes, oauth.ScopeOpenID) {
 		return nil, oauth.Refuse(oauth.InsufficientScope, "userinfo needs the scope openid")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // CodeLifetime is how long a code may be redeemed; there is no leeway.
@@ -210,7 +211,7 @@ func (s *Grants) tell(tx *store.Tx, cause string, ended []store.Ended) error {
 	var entries []revoke.Entry
 	for _, e := range ended {
 		if e.TokensUntil.After(tx.Now().Add(-time.Minute)) {
-			entries = append(entries, revoke.Entry{Kind: revoke.Grant, Value: Handle(e.ID)})
+			entries = append(entries, revoke.Entry{Kind: feed.Grant, Value: Handle(e.ID)})
 		}
 	}
 	return s.log.Add(tx, strings.ReplaceAll(cause, " ", "_"), entries...)

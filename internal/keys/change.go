@@ -158,7 +158,7 @@ func (r *Ring) lines(keys []store.Key) []line { return r.policy.lines(r.algs, ke
 func (r *Ring) change(ctx context.Context, decide func([]store.Key, time.Time) ([]step, error), also ...func(*store.Tx) error) error {
 	made := stock{}
 	for {
-		var lacking []oauth.Alg
+		var lacking []kind
 		err := r.log.Write(ctx, func(tx *store.Tx) (last audit.Event, err error) {
 			lacking = nil
 			keys, err := tx.Keys()
@@ -204,43 +204,49 @@ func (r *Ring) change(ctx context.Context, decide func([]store.Key, time.Time) (
 	}
 }
 
-// stock holds signing keys that have been made and are in no ring yet.
-type stock map[oauth.Alg][]store.Key
-
-// lacking are the algorithms of the keys that steps need and the stock has not.
-func (s stock) lacking(steps []step) (algs []oauth.Alg) {
-	need := map[oauth.Alg]int{}
-	for _, st := range steps {
-		if st.event != audit.KeyCreated || st.line.purpose != Sign {
-			continue
-		}
-		alg := st.line.alg
-		if need[alg]++; need[alg] > len(s[alg]) {
-			algs = append(algs, alg)
-		}
-	}
-	return algs
+// kind is what a key pair is made for.
+type kind struct {
+	purpose Purpose
+	alg     oauth.Alg
 }
 
-// add makes a key for each of algs, all at the same time: one for RSA takes long.
-func (s stock) add(v vault, algs []oauth.Alg) error {
-	made, failed := make([]store.Key, len(algs)), make([]error, len(algs))
+// stock holds key pairs that have been made and are in no ring yet.
+type stock map[kind][]store.Key
+
+// lacking are the kinds of the key pairs that steps need and the stock has not.
+func (s stock) lacking(steps []step) (kinds []kind) {
+	need := map[kind]int{}
+	for _, st := range steps {
+		if st.event != audit.KeyCreated || !st.line.purpose.signs() {
+			continue
+		}
+		k := st.line.kind()
+		if need[k]++; need[k] > len(s[k]) {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+// add makes a key pair of each kind, all at the same time: one for RSA takes long.
+func (s stock) add(v vault, kinds []kind) error {
+	made, failed := make([]store.Key, len(kinds)), make([]error, len(kinds))
 	var wg sync.WaitGroup
-	for i, alg := range algs {
-		wg.Go(func() { made[i], failed[i] = v.newKey(alg) })
+	for i, k := range kinds {
+		wg.Go(func() { made[i], failed[i] = v.newKey(k.purpose, k.alg) })
 	}
 	wg.Wait()
-	for i, alg := range algs {
-		s[alg] = append(s[alg], made[i])
+	for i, k := range kinds {
+		s[k] = append(s[k], made[i])
 	}
 	return errors.Join(failed...)
 }
 
-// pop takes a key out.
-func (s stock) pop(alg oauth.Alg) store.Key {
-	k := s[alg][0]
-	s[alg] = s[alg][1:]
-	return k
+// pop takes a key pair out.
+func (s stock) pop(k kind) store.Key {
+	first := s[k][0]
+	s[k] = s[k][1:]
+	return first
 }
 
 // follow has memory hold keys once the transaction is durable. What can't be
@@ -265,8 +271,8 @@ func (r *Ring) take(tx *store.Tx, s step, keys []store.Key, made stock) (audit.E
 	var err error
 	switch s.event {
 	case audit.KeyCreated:
-		if s.line.purpose == Sign {
-			k = made.pop(s.line.alg)
+		if s.line.purpose.signs() {
+			k = made.pop(s.line.kind())
 		} else {
 			number := int64(1)
 			for _, had := range keys {

@@ -16,6 +16,9 @@ const (
 	sealAhead  = time.Hour
 )
 
+// feedAlg is the algorithm of the feed's own key.
+const feedAlg = oauth.ES256
+
 // settled is how long a next key is published before it may sign by command: twice
 // the time for which the key set may be cached.
 const settled = 10 * time.Minute
@@ -31,6 +34,8 @@ type line struct {
 	keep    time.Duration // how long a retired key is still known; 0: for ever
 }
 
+func (l line) kind() kind { return kind{l.purpose, l.alg} }
+
 func (l line) holds(k store.Key) bool {
 	return k.Purpose == string(l.purpose) && k.Alg == string(l.alg)
 }
@@ -41,6 +46,7 @@ func (p Policy) lines(algs []oauth.Alg, keys []store.Key) []line {
 	all := []line{
 		{purpose: Pepper, wanted: true},
 		{purpose: Seal, wanted: true, rotate: sealRotate, ahead: sealAhead, keep: p.RetireAfter},
+		{purpose: Feed, alg: feedAlg, wanted: true, standby: true, rotate: p.Rotate, ahead: p.PublishBefore, keep: p.RetireAfter},
 	}
 	for _, alg := range algs {
 		sign.alg, sign.wanted = alg, true

@@ -35,7 +35,12 @@ const (
 	Sign   Purpose = "sign"   // signs tokens; published
 	Pepper Purpose = "pepper" // root of the MACs of codes and refresh tokens
 	Seal   Purpose = "seal"   // seals opaque access tokens
+	Feed   Purpose = "feed"   // signs the heartbeats of the revocation feed; published
 )
+
+// signs tells whether keys of the purpose are key pairs, whose public half is
+// published.
+func (p Purpose) signs() bool { return p == Sign || p == Feed }
 
 // State is where a key stands in its life.
 type State string
@@ -106,6 +111,7 @@ type snapshot struct {
 	generation   uint64
 	entries      []*entry // oldest first
 	signers      map[oauth.Alg]*Signer
+	feed         *Signer
 	set          jwks.Set
 	json         []byte
 	pepper, seal Root // the active ones
@@ -146,7 +152,10 @@ func (r *Ring) Signer(alg oauth.Alg) (*Signer, bool) {
 	return s, ok
 }
 
-// Key is the published key with an id: next, active or retired.
+// FeedSigner is the active key that signs the revocation feed.
+func (r *Ring) FeedSigner() *Signer { return r.now.Load().feed }
+
+// Key is the published key of tokens with an id: next, active or retired.
 func (r *Ring) Key(kid string) (jwks.Key, bool) { return r.now.Load().set.Key(kid) }
 
 // JWKS is the published set (RFC 7517 §5). The caller must not change it.
@@ -204,7 +213,7 @@ func (r *Ring) snapshot(rows []store.Key) (*snapshot, error) {
 		roots:   map[Purpose]map[int64]Root{Pepper: {}, Seal: {}},
 	}
 	var failed []string
-	var public []jwks.Key
+	var public, feed []jwks.Key
 	for _, row := range rows {
 		e, err := r.entry(row)
 		if errors.Is(err, errSealed) {
@@ -221,6 +230,11 @@ func (r *Ring) snapshot(rows []store.Key) (*snapshot, error) {
 			public = append(public, e.public)
 			if active {
 				s.signers[e.signer.Alg] = e.signer
+			}
+		case Feed:
+			feed = append(feed, e.public)
+			if active {
+				s.feed = e.signer
 			}
 		case Pepper:
 			s.roots[Pepper][row.Number] = e.root
@@ -241,7 +255,8 @@ func (r *Ring) snapshot(rows []store.Key) (*snapshot, error) {
 		return nil, fmt.Errorf("keys: the key-encryption key opens other keys, but not %q: their rows were changed; restore the database from a backup. Nothing was changed", failed)
 	}
 	var err error
-	if s.set, err = jwks.NewSet(public...); err != nil {
+	// The feed's keys come last, for readers that take the first that fits.
+	if s.set, err = jwks.NewSet(append(public, feed...)...); err != nil {
 		return nil, err
 	}
 	if s.json, err = json.Marshal(s.set); err != nil {

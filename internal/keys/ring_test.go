@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/jwks"
 )
 
 func TestFirstStart(t *testing.T) {
@@ -67,7 +68,7 @@ func TestFirstStart(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(map[string]int{"active": len(algorithms) + 2, "next": len(algorithms)}, made); diff != "" {
+	if diff := cmp.Diff(map[string]int{"active": len(algorithms) + 3, "next": len(algorithms) + 1}, made); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -130,12 +131,13 @@ func TestIntrusion(t *testing.T) {
 		"seal as pepper":             `UPDATE keys SET purpose = 'pepper', number = 2, id = 'pepper-2' WHERE id = 'seal-1'`,
 		"another number":             `UPDATE keys SET number = 7 WHERE id = 'pepper-1'`,
 		"RS256 as PS256":             `UPDATE keys SET alg = 'PS256' WHERE alg = 'RS256'`,
-		"another kid":                `UPDATE keys SET id = 'mine' WHERE alg = 'ES256' AND state = 'next'`,
+		"another kid":                `UPDATE keys SET id = 'mine' WHERE purpose = 'sign' AND alg = 'ES256' AND state = 'next'`,
 		"another purpose":            `UPDATE keys SET purpose = 'other' WHERE alg = 'ES256' AND state = 'active'`,
 		"some bits changed":          `UPDATE keys SET sealed = CAST(substr(sealed, 1, 40) || x'00000000' || substr(sealed, 45) AS BLOB) WHERE id = 'pepper-1'`,
 		"cut short":                  `UPDATE keys SET sealed = x'0001' WHERE id = 'pepper-1'`,
 		"public half of another key": `UPDATE keys SET public = (SELECT public FROM keys WHERE alg = 'EdDSA' AND state = 'active') WHERE alg = 'ES256' AND state = 'active'`,
-		"a key without a secret":     `INSERT INTO keys SELECT 'mine', number, purpose, alg, 'retired', public, x'', created_at, active_at, retired_at FROM keys WHERE alg = 'ES256' AND state = 'active'`,
+		"a key without a secret":     `INSERT INTO keys SELECT 'mine', number, purpose, alg, 'retired', public, x'', created_at, active_at, retired_at FROM keys WHERE purpose = 'sign' AND alg = 'ES256' AND state = 'active'`,
+		"feed as sign":               `UPDATE keys SET purpose = 'sign' WHERE purpose = 'feed' AND state = 'next'`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -313,8 +315,8 @@ func TestStartTogether(t *testing.T) {
 	wg.Wait()
 	rows, err := f.st.Read(t.Context()).Keys()
 	must(t, err)
-	if len(rows) != 4 {
-		t.Errorf("%d keys were made, want 4", len(rows))
+	if len(rows) != 6 {
+		t.Errorf("%d keys were made, want 6", len(rows))
 	}
 	for _, r := range rings {
 		if string(r.JWKS()) != string(rings[0].JWKS()) || r.Pepper().ID != 1 {
@@ -330,7 +332,7 @@ func TestTwoActive(t *testing.T) {
 	f := ring(t, policy)
 	first := f.kid(oauth.ES256, Active)
 	f.clock.Advance(time.Second)
-	k, err := f.vault.newKey(oauth.ES256)
+	k, err := f.vault.newKey(Sign, oauth.ES256)
 	must(t, err)
 	k.State, k.ActiveAt = string(Active), f.clock.Now()
 	must(t, f.st.Write(t.Context(), func(tx *store.Tx) error { return tx.CreateKey(k) }))
@@ -371,5 +373,42 @@ func TestNewKEK(t *testing.T) {
 	}
 	if b := NewKEK(); b == NewKEK() {
 		t.Error("two are the same")
+	}
+}
+
+// The feed has a key of its own, which is published as such and signs no token, and
+// follows the schedule.
+func TestFeedKey(t *testing.T) {
+	t.Parallel()
+	f := ring(t, policy)
+	first := f.FeedSigner()
+	set, err := jwks.Parse(f.JWKS())
+	must(t, err)
+	k, ok := set.FeedKey(first.ID)
+	if !ok {
+		t.Fatalf("%s lacks the feed's key", f.JWKS())
+	}
+	if _, ok := f.Key(first.ID); ok {
+		t.Error("the feed's key may sign tokens")
+	}
+	if s, _ := f.Signer(oauth.ES256); s.ID == first.ID {
+		t.Error("the feed's key signs tokens")
+	}
+	if last := set.Keys()[len(set.Keys())-1]; !last.Feed {
+		t.Error("the feed's keys don't come last")
+	}
+	sig, err := first.Sign([]byte("signed"))
+	must(t, err)
+	must(t, k.Verify([]byte("signed"), sig))
+	f.after(30 * day)
+	if f.FeedSigner().ID == first.ID {
+		t.Error("the feed's key was not rotated")
+	}
+	must(t, f.Remove(t.Context(), f.FeedSigner().ID))
+	if set, err = jwks.Parse(f.JWKS()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := set.FeedKey(f.FeedSigner().ID); !ok {
+		t.Error("after a removal the active key is not published")
 	}
 }

@@ -81,9 +81,9 @@ func bound(k *store.Key) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(k.Number))
 }
 
-// newKey makes a signing key, sealed, that has no state yet. Its id is its
-// thumbprint (RFC 7638).
-func (v vault) newKey(alg oauth.Alg) (store.Key, error) {
+// newKey makes a key pair, sealed, that has no state yet. Its id is its thumbprint
+// (RFC 7638).
+func (v vault) newKey(p Purpose, alg oauth.Alg) (store.Key, error) {
 	private, err := generate(alg)
 	if err != nil {
 		return store.Key{}, fmt.Errorf("keys: make a key for %s: %w", alg, err)
@@ -92,7 +92,7 @@ func (v vault) newKey(alg oauth.Alg) (store.Key, error) {
 	if err != nil {
 		return store.Key{}, err
 	}
-	k := store.Key{ID: public.Thumbprint(), Purpose: string(Sign), Alg: string(alg)}
+	k := store.Key{ID: public.Thumbprint(), Purpose: string(p), Alg: string(alg)}
 	if k.Public, err = x509.MarshalPKIXPublicKey(public.Public); err != nil {
 		return store.Key{}, fmt.Errorf("keys: %w", err)
 	}
@@ -129,8 +129,8 @@ func (v vault) newRoot(p Purpose, number int64) store.Key {
 // entry is a row with what it unseals to.
 type entry struct {
 	row    store.Key
-	signer *Signer  // of a signing key
-	public jwks.Key // of a signing key
+	signer *Signer  // of a key pair
+	public jwks.Key // of a key pair
 	root   Root     // of a pepper or a sealing key
 }
 
@@ -149,7 +149,7 @@ func (v vault) read(row store.Key) (*entry, error) {
 		}
 		e.root = Root{ID: row.Number, Secret: plain}
 		return e, nil
-	case Sign:
+	case Sign, Feed:
 	default:
 		return nil, fmt.Errorf("keys: key %s has the purpose %q, which this release does not know; run the newer one that made it", row.ID, row.Purpose)
 	}
@@ -169,6 +169,7 @@ func (v vault) read(row store.Key) (*entry, error) {
 	if err != nil || !bytes.Equal(public, row.Public) {
 		return nil, errors.Join(fmt.Errorf("keys: key %s stands beside another key's public half; restore the database from a backup", row.ID), err)
 	}
+	e.public.Feed = Purpose(row.Purpose) == Feed
 	e.signer = &Signer{ID: row.ID, Alg: e.public.Alg, private: signer}
 	return e, nil
 }

@@ -8,8 +8,10 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -20,6 +22,7 @@ type Signer struct {
 	ID      string // kid
 	Alg     oauth.Alg
 	private crypto.Signer
+	headers sync.Map // typ → encoded JOSE header
 }
 
 // String keeps the private key out of what is printed.
@@ -27,6 +30,34 @@ func (s *Signer) String() string { return fmt.Sprintf("%s key %s", s.Alg, s.ID) 
 
 // GoString keeps the private key out of what is printed.
 func (s *Signer) GoString() string { return s.String() }
+
+// JWS makes a compact JWS (RFC 7515 §7.1) of a payload, with kid and typ in its
+// header.
+func (s *Signer) JWS(typ string, payload []byte) (string, error) {
+	header := s.header(typ)
+	enc := base64.RawURLEncoding
+	buf := make([]byte, 0, len(header)+2+enc.EncodedLen(len(payload))+enc.EncodedLen(512))
+	buf = append(buf, header...)
+	buf = append(buf, '.')
+	buf = enc.AppendEncode(buf, payload)
+	sig, err := s.Sign(buf)
+	if err != nil {
+		return "", err
+	}
+	buf = append(buf, '.')
+	buf = enc.AppendEncode(buf, sig)
+	return string(buf), nil
+}
+
+// header is the encoded JOSE header, the same for all that the key signs of a type.
+func (s *Signer) header(typ string) string {
+	if h, ok := s.headers.Load(typ); ok {
+		return h.(string)
+	}
+	h := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":%q,"kid":%q,"typ":%q}`, s.Alg, s.ID, typ))
+	s.headers.Store(typ, h)
+	return h
+}
 
 // Sign is the JWS signature over signed: for ECDSA r ‖ s at full length (RFC 7518
 // §3.4), for PS256 with a salt as long as the hash (§3.5).

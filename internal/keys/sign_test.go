@@ -20,7 +20,7 @@ func signer(t testing.TB, alg oauth.Alg) (*Signer, jwks.Key) {
 	t.Helper()
 	v, err := newVault(make([]byte, KEKSize))
 	must(t, err)
-	row, err := v.newKey(alg)
+	row, err := v.newKey(Sign, alg)
 	must(t, err)
 	e, err := v.read(row)
 	must(t, err)
@@ -62,7 +62,7 @@ func TestUnknownAlg(t *testing.T) {
 	t.Parallel()
 	v, err := newVault(make([]byte, KEKSize))
 	must(t, err)
-	if _, err := v.newKey("HS256"); err == nil {
+	if _, err := v.newKey(Sign, "HS256"); err == nil {
 		t.Error("a key for HS256 was made")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // CreateClient registers a client. A confidential one gets a secret of ours, which is
@@ -71,7 +72,7 @@ func (m *Manager) DisableClient(ctx context.Context, by audit.Origin, id string,
 			return e, err
 		}
 		e.Type = audit.ClientDisabled
-		return e, m.Revoked.Add(tx, "client_disabled", revoke.Entry{Kind: revoke.Client, Value: id})
+		return e, m.Revoked.Add(tx, "client_disabled", revoke.Entry{Kind: feed.Client, Value: id})
 	})
 	return known(err, "client", id)
 }
@@ -83,7 +84,7 @@ func (m *Manager) DeleteClient(ctx context.Context, by audit.Origin, id string) 
 		if err := errors.Join(tx.DeleteConsentsTo(id), m.Directory.DeleteClient(tx, id)); err != nil {
 			return e, err
 		}
-		return e, m.Revoked.Add(tx, "client_deleted", revoke.Entry{Kind: revoke.Client, Value: id})
+		return e, m.Revoked.Add(tx, "client_deleted", revoke.Entry{Kind: feed.Client, Value: id})
 	})
 	return known(err, "client", id)
 }

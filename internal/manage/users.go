@@ -11,6 +11,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // NewUser is what a user is created from.
@@ -121,7 +122,7 @@ func (m *Manager) cutOff(tx *store.Tx, subject, cause string) error {
 	if _, err := tx.DeleteSessionsOf(subject); err != nil {
 		return err
 	}
-	return m.Revoked.Add(tx, cause, revoke.Entry{Kind: revoke.Subject, Value: subject})
+	return m.Revoked.Add(tx, cause, revoke.Entry{Kind: feed.Subject, Value: subject})
 }
 
 // DeleteUser removes a user with all that they hold. The subject is never used again.

@@ -9,6 +9,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/jobs"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // purge remembers where the walk over the grants goes on.
@@ -36,7 +37,7 @@ func (s *Server) expire(ctx context.Context) error {
 	s.revoked.Forget(s.store.Now())
 	for _, remove := range []func(*store.Tx, int) (int64, error){
 		(*store.Tx).PurgeFlows, (*store.Tx).PurgeUnredeemed, s.endSessions,
-		(*store.Tx).PurgeRevocations, (*store.Tx).PurgeAttempts,
+		(*store.Tx).PurgeAttempts,
 	} {
 		for full := true; full; {
 			err := s.housekeep(ctx, func(tx *store.Tx) error {
@@ -47,6 +48,16 @@ func (s *Server) expire(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+		}
+	}
+	for more := true; more; {
+		err := s.housekeep(ctx, func(tx *store.Tx) error {
+			n, err := tx.PurgeRevocations(4 * feed.SegmentSize)
+			more = n > 0
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	s.purge.mu.Lock()

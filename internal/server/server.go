@@ -81,8 +81,9 @@ const begunFlows = 1024
 // Open opens the store, makes what is missing, applies the configuration and builds
 // the handlers. Nothing listens yet.
 func Open(ctx context.Context, o Options) (_ *Server, err error) {
+	steady := clock.NewSteady(clock.System{})
 	if o.Clock == nil {
-		o.Clock = clock.System{}
+		o.Clock = steady
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -97,11 +98,11 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	if s.store, err = store.Open(ctx, s.engine, DatabasePath(c), o.Clock, o.Log); err != nil {
 		return nil, err
 	}
-	if err = s.begin(ctx); err != nil {
+	if err = s.begin(ctx, steady); err != nil {
 		return nil, err
 	}
 	s.audit = audit.New(s.store, o.Log)
-	if s.revoked, err = revoke.Open(ctx, s.store); err != nil {
+	if s.revoked, err = revoke.Open(ctx, s.store, o.Log); err != nil {
 		return nil, err
 	}
 	dir, err := directory.Open(ctx, s.store)
@@ -168,13 +169,23 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	return s, nil
 }
 
-// begin makes the issuer's row on the first start.
-func (s *Server) begin(ctx context.Context) error {
-	_, err := s.store.Read(ctx).Issuer()
+// begin makes the issuer's row on the first start. On later ones time goes on from
+// the last sign of life at least: a machine's clock that was set back meanwhile
+// brings nothing back to life.
+func (s *Server) begin(ctx context.Context, steady *clock.Steady) error {
+	issuer, err := s.store.Read(ctx).Issuer()
 	if errors.Is(err, store.ErrNotFound) {
-		err = s.store.Write(ctx, func(tx *store.Tx) error { return tx.CreateIssuer(5 * time.Minute) })
+		return s.store.Write(ctx, func(tx *store.Tx) error { return tx.CreateIssuer(5 * time.Minute) })
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if behind := issuer.AliveAt.Sub(steady.Now()); behind > time.Minute && s.opts.Clock == clock.Clock(steady) {
+		s.log.Warn("the clock of this machine stands before the time at which this database was last in use; that time is taken to be right. Correct the machine's clock",
+			slog.Duration("behind", behind))
+	}
+	steady.NotBefore(issuer.AliveAt)
+	return nil
 }
 
 // serveFromNow notes that requests are answered from now on: the time since the last

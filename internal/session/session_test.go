@@ -59,7 +59,7 @@ func open(t *testing.T) *fixture {
 			tx.CreateUser(store.User{ID: "u_ada", Email: "ada@example.com"}),
 			tx.CreateUser(store.User{ID: "u_bob", Email: "bob@example.com"}))
 	})
-	log, err := revoke.Open(t.Context(), st)
+	log, err := revoke.Open(t.Context(), st, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

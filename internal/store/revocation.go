@@ -1,16 +1,21 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // Issuer is what belongs to the issuer as a whole.
 type Issuer struct {
 	Incarnation string        // changes only when the database is restored
+	Former      []string      // incarnations before it, the newest last
 	Head        int64         // number of the newest revocation
+	Hash        feed.Hash     // running hash of the revocations up to it
 	Cutoff      int64         // tokens and grants with a lower rev are dead
 	AliveAt     time.Time     // last sign of life
 	Longest     time.Duration // longest access token lifetime in force at any time
@@ -20,18 +25,34 @@ type Issuer struct {
 func (r Reader) Issuer() (Issuer, error) {
 	return get(r, func(row scanner) (i Issuer, err error) {
 		var alive, longest int64
-		err = row.Scan(&i.Incarnation, &i.Head, &i.Cutoff, &alive, &longest)
+		var former string
+		var hash []byte
+		if err = row.Scan(&i.Incarnation, &former, &i.Head, &hash, &i.Cutoff, &alive, &longest); err != nil {
+			return i, err
+		}
 		i.AliveAt, i.Longest = fromMillis(alive), time.Duration(longest)*time.Millisecond
-		return i, err
-	}, `SELECT incarnation, head, cutoff, alive_at, longest FROM issuer`)
+		if i.Hash, err = toHash(hash); err != nil {
+			return i, err
+		}
+		return i, json.Unmarshal([]byte(former), &i.Former)
+	}, `SELECT incarnation, former, head, hash, cutoff, alive_at, longest FROM issuer`)
 }
 
 // CreateIssuer adds the issuer's row where there is none yet. Access tokens live
 // at least as long as longest, from the first day on.
 func (tx *Tx) CreateIssuer(longest time.Duration) error {
-	_, err := tx.change(`INSERT INTO issuer (id, incarnation, head, cutoff, alive_at, longest) VALUES (1, ?, 0, 0, ?, ?) ON CONFLICT (id) DO NOTHING`,
-		secret.ID(), millis(tx.now), longest.Milliseconds())
+	incarnation := secret.ID()
+	hash := feed.Start(incarnation)
+	_, err := tx.change(`INSERT INTO issuer (id, incarnation, former, head, hash, cutoff, alive_at, longest) VALUES (1, ?, '[]', 0, ?, 0, ?, ?) ON CONFLICT (id) DO NOTHING`,
+		incarnation, hash[:], millis(tx.now), longest.Milliseconds())
 	return err
+}
+
+func toHash(b []byte) (h feed.Hash, err error) {
+	if len(b) != len(h) {
+		return h, fmt.Errorf("a running hash has %d bytes, not %d", len(b), len(h))
+	}
+	return feed.Hash(b), nil
 }
 
 // Alive notes a sign of life.
@@ -76,13 +97,23 @@ func (tx *Tx) CutOffAll(n int64) error {
 
 // Revocation is one entry of the revocation log.
 type Revocation struct {
-	N     int64
-	Lane  int
-	Kind  string
-	Value string // hash of what it names, or the plain value
-	Until time.Time
-	At    time.Time
-	Cause string
+	N      int64
+	Lane   int
+	Kind   feed.Kind
+	Value  string // as feed.Value writes it
+	Until  time.Time
+	At     time.Time
+	Cause  string
+	Before feed.Hash // the running hash before it
+}
+
+// Entry is the revocation as the feed tells it.
+func (r Revocation) Entry() feed.Entry {
+	e := feed.Entry{N: r.N, Kind: r.Kind, Value: r.Value, Until: (millis(r.Until) + 999) / 1000}
+	if r.Kind.Cutoff() {
+		e.At = r.At.Unix()
+	}
+	return e
 }
 
 // AppendRevocations gives the entries the next numbers, writes them and moves the
@@ -91,33 +122,66 @@ func (tx *Tx) AppendRevocations(entries []Revocation) error {
 	if len(entries) == 0 {
 		return errors.New("store: no revocation to append")
 	}
-	head, err := get(tx.Reader, scanOne[int64], `UPDATE issuer SET head = head + ? RETURNING head`, len(entries))
+	type position struct {
+		head int64
+		hash feed.Hash
+	}
+	p, err := get(tx.Reader, func(row scanner) (p position, err error) {
+		var hash []byte
+		if err = row.Scan(&p.head, &hash); err == nil {
+			p.hash, err = toHash(hash)
+		}
+		return p, err
+	}, `UPDATE issuer SET head = head + ? RETURNING head, hash`, len(entries))
 	if err != nil {
 		return err
 	}
 	for i := range entries {
 		e := &entries[i]
-		e.N, e.At = head-int64(len(entries)-1-i), tx.now
-		_, err := tx.change(`INSERT INTO revocations (n, lane, kind, value, until, at, cause) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			e.N, e.Lane, e.Kind, e.Value, millis(e.Until), millis(e.At), e.Cause)
+		e.N, e.At, e.Before = p.head-int64(len(entries)-1-i), tx.now, p.hash
+		_, err := tx.change(`INSERT INTO revocations (n, lane, kind, value, until, at, cause, before) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			e.N, e.Lane, string(e.Kind), e.Value, millis(e.Until), millis(e.At), e.Cause, e.Before[:])
 		if err != nil {
 			return err
 		}
+		p.hash = p.hash.Next(e.Entry())
 	}
-	return nil
+	return tx.one(`UPDATE issuer SET hash = ?`, p.hash[:])
 }
 
 // Revocations reads up to limit entries with a number over after, in order.
 func (r Reader) Revocations(after int64, limit int) ([]Revocation, error) {
 	return list(r, func(row scanner) (e Revocation, err error) {
 		var until, at int64
-		err = row.Scan(&e.N, &e.Lane, &e.Kind, &e.Value, &until, &at, &e.Cause)
-		e.Until, e.At = fromMillis(until), fromMillis(at)
+		var kind string
+		var before []byte
+		if err = row.Scan(&e.N, &e.Lane, &kind, &e.Value, &until, &at, &e.Cause, &before); err != nil {
+			return e, err
+		}
+		e.Kind, e.Until, e.At = feed.Kind(kind), fromMillis(until), fromMillis(at)
+		e.Before, err = toHash(before)
 		return e, err
-	}, `SELECT n, lane, kind, value, until, at, cause FROM revocations WHERE n > ? ORDER BY n LIMIT ?`, after, limit)
+	}, `SELECT n, lane, kind, value, until, at, cause, before FROM revocations WHERE n > ? ORDER BY n LIMIT ?`, after, limit)
 }
 
-// PurgeRevocations removes up to limit entries that name nothing alive any more.
+// PurgeRevocations removes, from the oldest on, whole segments of entries that name
+// nothing alive any more. It looks at limit entries.
 func (tx *Tx) PurgeRevocations(limit int) (int64, error) {
-	return tx.change(`DELETE FROM revocations WHERE n IN (SELECT n FROM revocations WHERE until < ? LIMIT ?)`, millis(tx.now), limit)
+	oldest, err := tx.Revocations(0, limit)
+	if err != nil {
+		return 0, err
+	}
+	var over int64 // all entries up to it are over, and a segment ends there
+	for _, e := range oldest {
+		if !e.Until.Before(tx.now) {
+			break
+		}
+		if e.N%feed.SegmentSize == 0 {
+			over = e.N
+		}
+	}
+	if over == 0 {
+		return 0, nil
+	}
+	return tx.change(`DELETE FROM revocations WHERE n <= ?`, over)
 }

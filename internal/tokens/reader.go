@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/recent"
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/feed"
 	"github.com/jeton-auth/jeton/verify"
 )
 
@@ -25,6 +26,7 @@ type Token struct {
 	KeyID  string // empty for opaque tokens
 
 	introspection []byte
+	names         *feed.Names
 }
 
 // For tells whether audience is among the token's.
@@ -32,10 +34,6 @@ func (t *Token) For(audience string) bool { return slices.Contains(t.Audience, a
 
 // Introspection is the answer to a question about this token (RFC 7662 §2.2).
 func (t *Token) Introspection() []byte { return t.introspection }
-
-func (t *Token) revocable() revoke.Claims {
-	return revoke.Claims{ID: t.ID, Subject: t.Subject, ClientID: t.ClientID, KeyID: t.KeyID, Rev: t.Rev}
-}
 
 // Reader reads the issuer's own tokens, without a network or a database.
 type Reader struct {
@@ -78,7 +76,7 @@ func (r *Reader) Access(token string, now time.Time) (*Token, error) {
 		// The caller's string may be a part of a whole request.
 		r.seen.Put(strings.Clone(token), seen{t, generation}, len(token)+2*len(t.introspection)+entryOverhead)
 	}
-	if t.Expiry <= now.Unix() || t.NotBefore > now.Unix() || r.log.Revoked(t.revocable()) {
+	if t.Expiry <= now.Unix() || t.NotBefore > now.Unix() || r.log.Revoked(t.names) {
 		return nil, ErrInvalid
 	}
 	return t, nil
@@ -106,6 +104,9 @@ func (r *Reader) first(token string) (*Token, error) {
 	}
 	t := &Token{Claims: claims, Scopes: claims.Scopes(), KeyID: kid}
 	t.introspection = t.describe(payload)
+	t.names = feed.NewNames(feed.Claims{
+		ID: t.ID, SessionID: t.SessionID, Subject: t.Subject, ClientID: t.ClientID, KeyID: kid, IssuedAt: t.IssuedAt, Rev: t.Rev, HasRev: true,
+	})
 	return t, nil
 }
 

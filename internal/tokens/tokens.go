@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/keys"
@@ -66,9 +65,8 @@ func ClientHandle(clientID string) string {
 
 // Minter signs and seals tokens.
 type Minter struct {
-	issuer  string
-	ring    *keys.Ring
-	headers sync.Map // kid + typ → encoded header
+	issuer string
+	ring   *keys.Ring
 }
 
 // NewMinter makes a Minter for an issuer.
@@ -155,41 +153,17 @@ func (m *Minter) ID(now time.Time, id ID) (string, error) {
 	return m.sign(id.Alg, oauth.TypIDToken, o.end())
 }
 
-// sign makes a compact JWS.
+// sign makes a compact JWS by the active key of an algorithm.
 func (m *Minter) sign(alg oauth.Alg, typ string, payload []byte) (string, error) {
 	signer, ok := m.ring.Signer(alg)
 	if !ok {
 		return "", fmt.Errorf("tokens: the key ring has no active %s key", alg)
 	}
-	header := m.header(signer.ID, alg, typ)
-	enc := base64.RawURLEncoding
-	buf := make([]byte, 0, len(header)+2+enc.EncodedLen(len(payload))+enc.EncodedLen(512))
-	buf = append(buf, header...)
-	buf = append(buf, '.')
-	buf = enc.AppendEncode(buf, payload)
-	sig, err := signer.Sign(buf)
+	token, err := signer.JWS(typ, payload)
 	if err != nil {
 		return "", fmt.Errorf("tokens: %w", err)
 	}
-	buf = append(buf, '.')
-	buf = enc.AppendEncode(buf, sig)
-	return string(buf), nil
-}
-
-// header is the encoded JOSE header; it is the same for all tokens of a key and a
-// type.
-func (m *Minter) header(kid string, alg oauth.Alg, typ string) string {
-	key := kid + "\x00" + typ
-	if h, ok := m.headers.Load(key); ok {
-		return h.(string)
-	}
-	o := newObject(nil)
-	o.str("alg", string(alg))
-	o.str("kid", kid)
-	o.str("typ", typ)
-	h := base64.RawURLEncoding.EncodeToString(o.end())
-	m.headers.Store(key, h)
-	return h
+	return token, nil
 }
 
 // ErrInvalid says that a string is no access token of ours that is valid now.

@@ -20,6 +20,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 const issuer = "https://id.example.com"
@@ -48,7 +49,7 @@ func open(t testing.TB) (*Minter, *Reader, *keys.Ring) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	revoked, err := revoke.Open(t.Context(), st)
+	revoked, err := revoke.Open(t.Context(), st, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func TestBothFormatsSayTheSame(t *testing.T) {
 				t.Fatalf("%s: %v", format, err)
 			}
 			if got.Subject != "u_ada" || got.ClientID != "shop" || !got.For("https://api.example.com") || got.For(issuer) ||
-				got.Scope != "a:b c" || got.Rev != 7 || revoke.Handle(got.ID) != "handle" || got.Roles[0] != "quo\"ted" || got.Roles[1] != "é" {
+				got.Scope != "a:b c" || got.Rev != 7 || feed.Handle(got.ID) != "handle" || got.Roles[0] != "quo\"ted" || got.Roles[1] != "é" {
 				t.Errorf("%s: %+v", format, got.Claims)
 			}
 			var answer map[string]any

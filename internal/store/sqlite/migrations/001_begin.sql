@@ -4,7 +4,9 @@
 CREATE TABLE issuer (
   id          INTEGER PRIMARY KEY CHECK (id = 1),
   incarnation TEXT    NOT NULL,            -- changes only when the database is restored
+  former      TEXT    NOT NULL,            -- incarnations before it, the newest last
   head        INTEGER NOT NULL,            -- number of the newest revocation
+  hash        BLOB    NOT NULL,            -- the log's running hash at the head
   cutoff      INTEGER NOT NULL,            -- tokens and grants with a lower rev are dead
   alive_at    INTEGER NOT NULL,            -- last sign of life, to tell an outage from a late client
   longest     INTEGER NOT NULL             -- longest access token lifetime in force at any time, in milliseconds
@@ -17,17 +19,18 @@ CREATE TABLE outages (
 ) STRICT;
 
 -- Entries of the revocation log. kind: token, grant, session, key (absolute);
--- subject, client, all (cutoffs). value is the hash of what they name.
+-- subject, client, all (cutoffs). value is the hash of what they name. They are
+-- removed from the oldest on, so that the rest is without gaps.
 CREATE TABLE revocations (
-  n     INTEGER PRIMARY KEY,
-  lane  INTEGER NOT NULL,
-  kind  TEXT    NOT NULL,
-  value TEXT    NOT NULL,
-  until INTEGER NOT NULL,
-  at    INTEGER NOT NULL,
-  cause TEXT    NOT NULL
+  n      INTEGER PRIMARY KEY,
+  lane   INTEGER NOT NULL,
+  kind   TEXT    NOT NULL,
+  value  TEXT    NOT NULL,
+  until  INTEGER NOT NULL,
+  at     INTEGER NOT NULL,
+  cause  TEXT    NOT NULL,
+  before BLOB    NOT NULL                  -- the running hash before this entry
 ) STRICT;
-CREATE INDEX revocations_until ON revocations (until);
 
 CREATE TABLE clients (
   id          TEXT    PRIMARY KEY,
