@@ -58,6 +58,14 @@ const (
 	ScopeGroups        = "groups"
 )
 
+// ScopeFeed allows to follow the issuer's revocation feed. It is a scope of the
+// resource FeedResource.
+const ScopeFeed = "jeton:feed"
+
+// FeedResource is the identifier of an issuer's revocation feed (RFC 8707), and its
+// address.
+func FeedResource(issuer string) string { return issuer + "/revocations" }
+
 // IdentityScopes are the scopes that the issuer itself answers, in the order in
 // which discovery lists them.
 var IdentityScopes = []string{
