@@ -57,6 +57,25 @@ func (d *Door) failClient(w http.ResponseWriter, r *http.Request, err error) {
 	d.fail(w, r, err)
 }
 
+// challenge answers as RFC 6750 §3 says. scope is what a token needs here.
+func (d *Door) challenge(w http.ResponseWriter, r *http.Request, e *oauth.Error, scope string) {
+	if e.Cause != nil {
+		d.fail(w, r, e)
+		return
+	}
+	header := `Bearer realm="jeton"`
+	status := http.StatusUnauthorized
+	if e.Code != "" {
+		header += `, error="` + string(e.Code) + `", error_description="` + e.Safe() + `"`
+		status = e.Code.Status()
+	}
+	if e.Code == oauth.InsufficientScope {
+		header += `, scope="` + scope + `"`
+	}
+	w.Header().Set("WWW-Authenticate", header)
+	web.JSON(w, status, errorBody{e.Code, e.Safe()})
+}
+
 // openToAll answers from any origin (CORS): these endpoints take no cookie, so that
 // another origin's page gets no more than any program could.
 func openToAll(next http.HandlerFunc) http.HandlerFunc {

@@ -37,6 +37,7 @@ type metadata struct {
 	UserInfo              string            `json:"userinfo_endpoint"`
 	Revocation            string            `json:"revocation_endpoint"`
 	Introspection         string            `json:"introspection_endpoint"`
+	Feed                  string            `json:"revocation_feed_endpoint"`
 	EndSession            string            `json:"end_session_endpoint"`
 	Scopes                []string          `json:"scopes_supported"`
 	Claims                []string          `json:"claims_supported"`
@@ -85,6 +86,7 @@ func (m *Metadata) describe() metadata {
 		UserInfo:             m.Issuer + "/userinfo",
 		Revocation:           m.Issuer + "/revoke",
 		Introspection:        m.Issuer + "/introspect",
+		Feed:                 oauth.FeedResource(m.Issuer),
 		EndSession:           m.Issuer + "/logout",
 		Scopes:               scopes,
 		Claims:               claims.Supported(),

@@ -11,13 +11,14 @@ import (
 
 // All are the doors of an issuer.
 type All struct {
-	Metadata   *Metadata
-	JWKS       *JWKS
-	Token      *Token
-	Revoke     *Revoke
-	Introspect *Introspect
-	UserInfo   *UserInfo
-	Browser    *Browser
+	Metadata    *Metadata
+	JWKS        *JWKS
+	Token       *Token
+	Revoke      *Revoke
+	Introspect  *Introspect
+	Revocations *Revocations
+	UserInfo    *UserInfo
+	Browser     *Browser
 	// Ready tells whether the store answers.
 	Ready func(context.Context) error
 }
@@ -39,6 +40,9 @@ func Routes(prefix string, a All) (*http.ServeMux, error) {
 	get(prefix+"/.well-known/openid-configuration", a.Metadata)
 	get("/.well-known/oauth-authorization-server"+prefix, a.Metadata)
 	get(prefix+"/jwks", a.JWKS)
+	get(prefix+"/revocations", a.Revocations)
+	get(prefix+"/revocations/head", http.HandlerFunc(a.Revocations.Head))
+	get(prefix+"/revocations/segments/{k}", http.HandlerFunc(a.Revocations.Segment))
 	post("/token", a.Token)
 	post("/revoke", a.Revoke)
 	post("/introspect", a.Introspect)

@@ -28,12 +28,12 @@ type UserInfo struct {
 func (u *UserInfo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, refusal := bearer(w, r)
 	if refusal != nil {
-		u.challenge(w, r, refusal)
+		u.challenge(w, r, refusal, oauth.ScopeOpenID)
 		return
 	}
 	info, err := u.answer(r, token)
 	if err != nil {
-		u.challenge(w, r, oauth.AsError(err))
+		u.challenge(w, r, oauth.AsError(err), oauth.ScopeOpenID)
 		return
 	}
 	web.JSON(w, http.StatusOK, info)
@@ -94,23 +94,4 @@ func (u *UserInfo) answer(r *http.Request, token string) (map[string]any, error)
 		return nil, err
 	}
 	return claims.UserInfo(&g.User, t.Scopes, g.Details.Claims.UserInfo), nil
-}
-
-// challenge answers as RFC 6750 §3 says.
-func (u *UserInfo) challenge(w http.ResponseWriter, r *http.Request, e *oauth.Error) {
-	if e.Cause != nil {
-		u.fail(w, r, e)
-		return
-	}
-	header := `Bearer realm="jeton"`
-	status := http.StatusUnauthorized
-	if e.Code != "" {
-		header += `, error="` + string(e.Code) + `", error_description="` + e.Safe() + `"`
-		status = e.Code.Status()
-	}
-	if e.Code == oauth.InsufficientScope {
-		header += `, scope="` + oauth.ScopeOpenID + `"`
-	}
-	w.Header().Set("WWW-Authenticate", header)
-	web.JSON(w, status, errorBody{e.Code, e.Safe()})
 }

@@ -60,16 +60,16 @@ func (l *Log) Since(ctx context.Context, after int64, limit int) (feed.Batch, er
 	if err != nil || after >= oldest {
 		return b, err
 	}
-	rows, err := l.st.Read(ctx).Revocations(after, min(limit, int(oldest-after)))
+	rows, err := l.st.Read(ctx).Revocations(after, max(1, min(limit, int(oldest-after)))) // one has the hash
 	if err != nil {
 		return b, fmt.Errorf("revocation log: %w", err)
 	}
 	if len(rows) == 0 || rows[0].N != after+1 {
 		return b, ErrGone
 	}
-	b.Base, b.From, b.To = &rows[0].Before, after, rows[len(rows)-1].N
-	for _, r := range rows {
-		b.Entries = append(b.Entries, r.Entry())
+	b.Base = &rows[0].Before
+	for _, r := range rows[:min(limit, len(rows))] {
+		b.Entries, b.To = append(b.Entries, r.Entry()), r.N
 	}
 	return b, nil
 }
@@ -91,8 +91,8 @@ func (l *Log) recent(after int64, limit int) (b feed.Batch, oldest int64, err er
 		return b, oldest, nil
 	}
 	records := l.tail[after-oldest:]
-	records = records[:min(limit, len(records))]
 	base := records[0].before
+	records = records[:min(limit, len(records))]
 	b.Base, b.To = &base, after+int64(len(records))
 	b.Entries = make([]feed.Entry, len(records))
 	for i, r := range records {

@@ -79,6 +79,7 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 			}
 		})
 	}
+	wg.Go(func() { s.feed.Run(ctx) })
 	serve(public, ln)
 	if socket != nil {
 		serve(commands, socket)

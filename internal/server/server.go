@@ -23,6 +23,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/endpoints"
+	"github.com/jeton-auth/jeton/internal/feed"
 	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/i18n"
 	"github.com/jeton-auth/jeton/internal/keys"
@@ -36,6 +37,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/redeem"
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/session"
+	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
 	"github.com/jeton-auth/jeton/internal/tokens"
@@ -65,6 +67,7 @@ type Server struct {
 	audit   *audit.Log
 	ring    *keys.Ring
 	revoked *revoke.Log
+	feed    *feed.Feed
 	manager *manage.Manager
 	limits  *limit.Limiter
 	public  http.Handler
@@ -105,7 +108,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	if s.revoked, err = revoke.Open(ctx, s.store, o.Log); err != nil {
 		return nil, err
 	}
-	dir, err := directory.Open(ctx, s.store)
+	dir, err := directory.Open(ctx, s.store, spec.Builtin(c.Issuer)...)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +124,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.feed = feed.New(c.Issuer, s.store, s.revoked, s.ring, o.Log)
 	grants := grant.New(s.store, s.ring, s.revoked)
 	minter := tokens.NewMinter(c.Issuer, s.ring)
 	reader := tokens.NewReader(c.Issuer, s.ring, s.revoked)
@@ -153,7 +157,10 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher, Revoked: s.revoked},
 		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Revoked: s.revoked, Reader: reader},
 		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader},
-		UserInfo:   &endpoints.UserInfo{Door: door, Issuer: c.Issuer, Store: s.store, Directory: dir, Reader: reader},
+		Revocations: &endpoints.Revocations{
+			Door: door, Issuer: c.Issuer, Clients: clients, Directory: dir, Store: s.store, Reader: reader, Feed: s.feed,
+		},
+		UserInfo: &endpoints.UserInfo{Door: door, Issuer: c.Issuer, Store: s.store, Directory: dir, Reader: reader},
 		Browser: &endpoints.Browser{
 			Door: door, Issuer: c.Issuer, Store: s.store, Pages: page, Flows: flows,
 			Cookies:  session.Cookies{Secure: strings.HasPrefix(c.Issuer, "https:")},
