@@ -118,13 +118,14 @@ type User struct {
 	Claims        map[string]any `yaml:"claims"` // string, bool, or for address a map[string]any
 }
 
-// SpecResources are the declared resources as spec.Client.Validate takes them.
+// SpecResources are the declared resources and those that every issuer has, as
+// spec.Client.Validate takes them.
 func (c *Config) SpecResources() spec.Resources {
 	all := make(spec.Resources, len(c.Resources))
 	for i, r := range c.Resources {
 		all[i] = r.Resource
 	}
-	return all
+	return append(all, spec.Builtin(c.Issuer)...)
 }
 
 // Key is key material. Like secret.Text it does not print.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,18 @@ func TestDefaults(t *testing.T) {
 	}
 	if _, ok := c.SpecResources().Find("https://api.example.com"); !ok {
 		t.Error("SpecResources lacks the resource")
+	}
+}
+
+// Every issuer has the resource of its feed, and a client with its scope may ask for it.
+func TestFeedScope(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, strings.Replace(minimal, "grant_types: [authorization_code]", "grant_types: [client_credentials]\n    scopes: [jeton:feed]", 1), nil)
+	if got := c.Clients[0].Resources; !slices.Equal(got, []string{"https://id.example.com/revocations"}) {
+		t.Error(got)
+	}
+	if len(c.Resources) != 1 {
+		t.Errorf("the built-in resource counts as declared: %v", c.Resources)
 	}
 }
 

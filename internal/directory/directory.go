@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
 )
 
@@ -27,8 +28,9 @@ type snapshot struct {
 	resources map[string]*store.Resource
 }
 
-// Open reads the declared clients and resources.
-func Open(ctx context.Context, st *store.Store) (*Directory, error) {
+// Open reads the declared clients and resources. Those that are built in have no row
+// and are always there.
+func Open(ctx context.Context, st *store.Store, builtin ...spec.Resource) (*Directory, error) {
 	clients, err := st.Read(ctx).Clients()
 	if err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
@@ -43,6 +45,9 @@ func Open(ctx context.Context, st *store.Store) (*Directory, error) {
 	}
 	for _, r := range resources {
 		snap.resources[r.ID] = &r
+	}
+	for _, r := range builtin {
+		snap.resources[r.ID] = &store.Resource{Resource: r, Source: store.SourceBuiltin}
 	}
 	d := &Directory{}
 	d.snap.Store(snap)

@@ -137,6 +137,9 @@ func (m *Manager) putResource(ctx context.Context, by audit.Origin, r store.Reso
 // DeleteResource removes a protected API: no token for it is made any more. Those that
 // are out stay valid until they expire, since nobody but the API takes them.
 func (m *Manager) DeleteResource(ctx context.Context, by audit.Origin, id string) error {
+	if r, ok := m.Directory.Resource(id); ok && r.Source == store.SourceBuiltin {
+		return invalid("the resource %q belongs to the issuer itself: every issuer has it", id)
+	}
 	err := m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		return audit.Event{Type: audit.ResourceDeleted, Origin: by, Data: map[string]string{"resource": id}}, m.Directory.DeleteResource(tx, id)
 	})

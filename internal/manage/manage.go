@@ -71,7 +71,7 @@ type Missing struct{ What, ID string }
 
 func (e *Missing) Error() string { return fmt.Sprintf("there is no %s %q", e.What, e.ID) }
 
-// knownResources are the declared resources, as a client's validation asks for them.
+// knownResources are the resources that there are, as a client's validation asks for them.
 func (m *Manager) knownResources() spec.Resources {
 	all := m.Directory.Resources()
 	out := make(spec.Resources, len(all))

@@ -66,6 +66,14 @@ type AccessToken struct {
 	Alg      oauth.Alg `yaml:"alg" json:"alg,omitempty"`
 }
 
+// Builtin are the resources that every issuer has without declaring them: its
+// revocation feed.
+func Builtin(issuer string) Resources {
+	return Resources{Resource{
+		ID: oauth.FeedResource(issuer), Name: "Revocation feed", Scopes: []string{oauth.ScopeFeed},
+	}.WithDefaults()}
+}
+
 // Format is the form of an access token.
 type Format string
 

@@ -180,7 +180,7 @@ func (r Resource) Validate() []Problem {
 		switch {
 		case !oauth.ValidScope(s):
 			p.add(at("scopes", i), "%s is not a scope: %s", quote(s), scopeRule)
-		case slices.Contains(oauth.IdentityScopes, s):
+		case slices.Contains(oauth.IdentityScopes, s), s == oauth.ScopeFeed:
 			p.add(at("scopes", i), "%s is a scope of the issuer itself: choose another name", quote(s))
 		}
 	}

@@ -12,8 +12,9 @@ import (
 type Source string
 
 const (
-	SourceConfig Source = "config"
-	SourceAPI    Source = "api"
+	SourceConfig  Source = "config"
+	SourceAPI     Source = "api"
+	SourceBuiltin Source = "builtin" // every issuer has it; it has no row
 )
 
 // Client is a registered client with what the issuer keeps about it.
