@@ -186,7 +186,7 @@ func (f *Feed) beat(ctx context.Context) error {
 var ErrUnconfirmed = errors.New("feed: the database does not confirm how far the revocation log goes")
 
 // confirmTimeout bounds how long the log in memory may lag behind the table.
-const confirmTimeout = 500 * time.Millisecond
+const confirmTimeout = 2 * time.Second
 
 // confirm reads how far the log goes, and returns when memory goes as far. At asOf
 // nothing was revoked that memory does not hold then.
