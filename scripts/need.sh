@@ -38,9 +38,9 @@ need "a C compiler, with which the race detector is linked" "gcc libc6-dev" gcc 
 need "strace, with which a test counts the calls that make writes durable" strace strace
 need "curl, for the tour that jeton dev prints" curl curl
 need "Chromium, for the browser tests" chromium chromium chromium-browser google-chrome
+need "Node, for the tests with a reader of the feed and a client in JavaScript" nodejs node
 foreign=internal/e2e/foreign
 if [ -e $foreign/package-lock.json ]; then
-	need "Node, for the test with a client that nobody here wrote" nodejs node
 	need "npm, which fetches that client" npm npm
 fi
 if [ -e /etc/debian_version ] && [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then
