@@ -9,12 +9,14 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/adminapi"
 	"github.com/jeton-auth/jeton/internal/keys"
+	"github.com/jeton-auth/jeton/internal/manage"
 	"github.com/jeton-auth/jeton/oauth"
 )
 
 type keyCommands struct {
 	List   keyList   `cmd:"" help:"List the keys of the ring."`
 	Rotate keyRotate `cmd:"" help:"Make the next signing keys active."`
+	Remove keyRemove `cmd:"" help:"Take a compromised key out of the ring and revoke all that it signed, at once and for good."`
 }
 
 func (in *instance) showKeys(std *streams, ring []keys.Info) error {
@@ -48,4 +50,14 @@ func (c *keyRotate) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	return c.showKeys(std, ring)
+}
+
+type keyRemove struct {
+	instance
+	ID     string `arg:"" help:"Key id."`
+	Reason string `placeholder:"TEXT" help:"Why, for the log and the audit trail."`
+}
+
+func (c *keyRemove) Run(ctx context.Context, std *streams) error {
+	return c.revoke(ctx, std, adminapi.Revocation{Target: manage.Target{Key: c.ID}, Reason: c.Reason})
 }

@@ -27,6 +27,7 @@ type commands struct {
 	Client     clientCommands    `cmd:"" help:"Manage clients."`
 	Resource   resourceCommands  `cmd:"" help:"Manage resources: the protected APIs."`
 	Key        keyCommands       `cmd:"" help:"Look after the signing keys."`
+	Revoke     revokeCommand     `cmd:"" help:"Revoke a token, or all that something stands for."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }

@@ -78,7 +78,7 @@ func (c *userCreate) Run(ctx context.Context, std *streams) error {
 	}, GeneratePassword: !c.PasswordStdin}
 	if c.PasswordStdin {
 		var err error
-		if n.Password, err = firstLine(std.in); err != nil {
+		if n.Password, err = firstLine(std.in, "password"); err != nil {
 			return err
 		}
 	}
@@ -89,14 +89,14 @@ func (c *userCreate) Run(ctx context.Context, std *streams) error {
 	return c.showUsers(std, u, u)
 }
 
-// firstLine reads a password: everything up to the end of the line.
-func firstLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, 4096)).ReadString('\n')
+// firstLine reads a secret of that name: everything up to the end of the line.
+func firstLine(r io.Reader, what string) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, 16<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
 	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", errors.New("standard input holds no password")
+		return "", fmt.Errorf("standard input holds no %s", what)
 	}
 	return line, nil
 }
@@ -118,7 +118,7 @@ func (n *named) act(ctx context.Context, std *streams, method, rest string, body
 type userPassword struct{ named }
 
 func (c *userPassword) Run(ctx context.Context, std *streams) error {
-	text, err := firstLine(std.in)
+	text, err := firstLine(std.in, "password")
 	if err != nil {
 		return err
 	}

@@ -104,6 +104,7 @@ func Handler(m *manage.Manager, log *slog.Logger) http.Handler {
 		"DELETE /resources/{id}":     a.deleteResource,
 		"GET /keys":                  a.keys,
 		"POST /keys/rotate":          a.rotateKey,
+		"POST /revocations":          a.revoke,
 	} {
 		mux.HandleFunc(pattern, a.door(h))
 	}
@@ -328,4 +329,18 @@ func (a *api) rotateKey(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return a.m.Ring.List(), nil
+}
+
+// Revocation asks to revoke what it names.
+type Revocation struct {
+	manage.Target
+	Reason string `json:"reason,omitempty"`
+}
+
+func (a *api) revoke(r *http.Request) (any, error) {
+	n, err := decode[Revocation](r)
+	if err != nil {
+		return nil, err
+	}
+	return a.m.Revoke(r.Context(), by(), n.Target, n.Reason)
 }

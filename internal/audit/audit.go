@@ -30,6 +30,7 @@ const (
 	AnswerRepeated  Type = "grant.answer_repeated" // a lost answer was given again, within grace or after
 	WritesLost      Type = "store.writes_lost"     // a number above its row: the database lost acknowledged writes
 	CutOff          Type = "revocation.cutoff"
+	KeyRevoked      Type = "revocation.key"
 	ClientPut       Type = "client.put"
 	ClientDisabled  Type = "client.disabled"
 	ClientEnabled   Type = "client.enabled"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/keys"
@@ -25,10 +24,10 @@ const perClientAndSubject = 50
 const (
 	CauseReplayed    = "replayed"
 	CauseRevoked     = "revoked"
-	CauseLoggedOut   = "logged out"
-	CauseSessionOver = "session over"
-	CauseTooMany     = "too many grants"
-	CauseWritesLost  = "writes lost"
+	CauseLoggedOut   = "logged_out"
+	CauseSessionOver = "session_over"
+	CauseTooMany     = "too_many_grants"
+	CauseWritesLost  = "writes_lost"
 )
 
 // Peppers are the random roots in the key ring.
@@ -104,7 +103,7 @@ func (s *Grants) Spend(tx *store.Tx, g *store.Grant, idleAt, tokensUntil time.Ti
 	if err != nil {
 		return won, err
 	}
-	return won, s.tell(tx, CauseTooMany, ended)
+	return won, s.log.Add(tx, CauseTooMany, entries(tx, ended)...)
 }
 
 // Find parses a code or refresh token and reads its grant. ErrForged: it is none
@@ -187,32 +186,32 @@ func (s *Grants) End(tx *store.Tx, id store.GrantID, cause string) error {
 	if err != nil {
 		return err
 	}
-	return s.tell(tx, cause, []store.Ended{e})
+	return s.log.Add(tx, cause, entries(tx, []store.Ended{e})...)
 }
 
-// EndSession removes a session and ends the grants that live in it.
+// EndSession removes a session and ends the grants that live in it. A session that is
+// gone already leaves no entry: anybody may send a cookie.
 func (s *Grants) EndSession(tx *store.Tx, session []byte, cause string) error {
 	ended, err := tx.EndGrantsOfSession(session, cause)
 	if err != nil {
 		return err
 	}
-	if err := s.tell(tx, cause, ended); err != nil {
+	told := entries(tx, ended)
+	switch err := tx.DeleteSession(session); {
+	case err == nil:
+		told = append(told, revoke.Entry{Kind: feed.Session, Value: base64.RawURLEncoding.EncodeToString(session)})
+	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	if err := tx.DeleteSession(session); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return nil
+	return s.log.Add(tx, cause, told...)
 }
 
-// tell adds the ended grants to the revocation log: those under which an access
-// token may still be alive.
-func (s *Grants) tell(tx *store.Tx, cause string, ended []store.Ended) error {
-	var entries []revoke.Entry
+// entries tell of the ended grants under which an access token may still be alive.
+func entries(tx *store.Tx, ended []store.Ended) (told []revoke.Entry) {
 	for _, e := range ended {
 		if e.TokensUntil.After(tx.Now().Add(-time.Minute)) {
-			entries = append(entries, revoke.Entry{Kind: feed.Grant, Value: Handle(e.ID)})
+			told = append(told, revoke.Entry{Kind: feed.Grant, Value: Handle(e.ID)})
 		}
 	}
-	return s.log.Add(tx, strings.ReplaceAll(cause, " ", "_"), entries...)
+	return told
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/tokens"
 )
 
 // Manager administers one issuer.
@@ -27,6 +28,7 @@ type Manager struct {
 	Ring      *keys.Ring
 	Revoked   *revoke.Log
 	Grants    *grant.Grants
+	Reader    *tokens.Reader
 	Hasher    *password.Hasher
 	Log       *slog.Logger
 	// Product is a word that no password may be made of, besides the person's own.

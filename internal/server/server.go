@@ -130,7 +130,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	reader := tokens.NewReader(c.Issuer, s.ring, s.revoked)
 	s.limits = limit.New(s.audit, s.store)
 	s.manager = &manage.Manager{
-		Store: s.store, Audit: s.audit, Directory: dir, Ring: s.ring, Revoked: s.revoked, Grants: grants,
+		Store: s.store, Audit: s.audit, Directory: dir, Ring: s.ring, Revoked: s.revoked, Grants: grants, Reader: reader,
 		Hasher: hasher, Log: o.Log, Product: c.Brand.Name, Issuer: c.Issuer,
 	}
 	if err = s.manager.Apply(ctx, c); err != nil {

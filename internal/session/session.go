@@ -18,7 +18,7 @@ type Policy struct{ Idle, Absolute time.Duration }
 
 // CauseReplaced is why the grants of a session end when another person logs in in
 // the same browser.
-const CauseReplaced = "another login"
+const CauseReplaced = "another_login"
 
 // Grants ends a session with the grants that live in it.
 type Grants interface {

@@ -20,6 +20,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/store/sqlite"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 var begin = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -167,6 +168,17 @@ func TestAnotherPerson(t *testing.T) {
 	}
 	if !f.live(kept) || f.current(elsewhere.ID) == nil || f.current(bobs.ID).Subject != "u_bob" {
 		t.Error("another browser's session was touched")
+	}
+	// The end of the session is in the revocation log, once; a cookie that names none
+	// leaves no entry.
+	f.begin("u_bob", adas.ID)
+	f.begin("u_bob", []byte("no such session!"))
+	log, err := f.st.Read(t.Context()).Revocations(0, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(log) != 1 || log[0].Kind != feed.Session || log[0].Value != feed.Value(feed.Session, session.SID(adas.ID)) || log[0].Cause != session.CauseReplaced {
+		t.Errorf("the log: %+v", log)
 	}
 }
 

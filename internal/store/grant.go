@@ -144,6 +144,12 @@ const live = ` ended_at = 0 AND rev >= (SELECT cutoff FROM issuer)
 	AND rev >= coalesce((SELECT cutoff FROM clients WHERE id = client AND disabled = 0), 9223372036854775807)
 	AND rev >= coalesce((SELECT cutoff FROM users WHERE id = subject AND disabled = 0), 9223372036854775807)`
 
+// cutOff is the condition under which a grant is dead for good, whatever its row says:
+// its rev is under a cutoff, or its subject or client is gone.
+const cutOff = ` AND (rev < (SELECT cutoff FROM issuer)
+	OR rev < coalesce((SELECT cutoff FROM clients WHERE id = client), 9223372036854775807)
+	OR rev < coalesce((SELECT cutoff FROM users WHERE id = subject), 9223372036854775807))`
+
 // SpendCode moves a live grant from its code to number 1. Of what only the code
 // needed, that stays by which a second use is judged while the code is young; the
 // first rotation after that erases it. won is false when the grant was not live or the code
@@ -220,7 +226,7 @@ const oldest = 8
 // EndIdlest ends redeemed grants of a subject at one client, so that at most keep stay
 // live: of the oldest ones the longest unused.
 func (tx *Tx) EndIdlest(subject, client string, keep int, cause string) ([]Ended, error) {
-	n, err := get(tx.Reader, scanOne[int], `SELECT count(*) FROM (SELECT 1 FROM grants WHERE subject = ? AND client = ? AND unredeemed_until = 0 AND ended_at = 0 LIMIT ?)`, subject, client, keep+64)
+	n, err := get(tx.Reader, scanOne[int], `SELECT count(*) FROM (SELECT 1 FROM grants WHERE subject = ? AND client = ? AND unredeemed_until = 0 AND ended_at = 0 LIMIT ?) AS live`, subject, client, keep+64)
 	if err != nil || n <= keep {
 		return nil, err
 	}
@@ -230,9 +236,9 @@ func (tx *Tx) EndIdlest(subject, client string, keep int, cause string) ([]Ended
 		millis(tx.now), cause, subject, client, max(oldest, n-keep), n-keep)
 }
 
-// PurgeGrants removes up to limit rows that nothing needs any more, looking at
-// limit rows after the one given, in the order of their ids. It returns the id to
-// go on from; the zero id when it reached the end.
+// PurgeGrants ends the grants that a cutoff has killed and removes the rows that
+// nothing needs any more, looking at limit rows after the one given, in the order of
+// their ids. It returns the id to go on from; the zero id when it reached the end.
 func (tx *Tx) PurgeGrants(after GrantID, limit int) (next GrantID, err error) {
 	ids, err := list(tx.Reader, scanOne[[]byte], `SELECT id FROM grants WHERE id > ? ORDER BY id LIMIT ?`, after[:], limit)
 	if err != nil || len(ids) == 0 {
@@ -240,6 +246,9 @@ func (tx *Tx) PurgeGrants(after GrantID, limit int) (next GrantID, err error) {
 	}
 	last := ids[len(ids)-1]
 	now := millis(tx.now)
+	if _, err := tx.change(ending+`id > ? AND id <= ?`+cutOff, now, "cut_off", after[:], last); err != nil {
+		return GrantID{}, err
+	}
 	_, err = tx.change(`DELETE FROM grants WHERE id > ? AND id <= ? AND tokens_until < ?
 		AND ((unredeemed_until > 0 AND unredeemed_until < ?) OR (unredeemed_until = 0 AND (ended_at > 0 OR idle_at < ? OR absolute_at < ?)) OR absolute_at < ?)`,
 		after[:], last, now, now, now, now, now)

@@ -65,6 +65,15 @@ func NewReader(issuer string, ring *keys.Ring, log *revoke.Log) *Reader {
 // token good at one moment only is looked at each time; what its bytes decide is
 // remembered. ErrInvalid: it is not valid.
 func (r *Reader) Access(token string, now time.Time) (*Token, error) {
+	t, err := r.Read(token, now)
+	if err == nil && r.log.Revoked(t.names) {
+		return nil, ErrInvalid
+	}
+	return t, err
+}
+
+// Read is Access for a token that may be revoked already.
+func (r *Reader) Read(token string, now time.Time) (*Token, error) {
 	generation := r.ring.Generation()
 	before, ok := r.seen.Get(token)
 	t := before.Token
@@ -76,7 +85,7 @@ func (r *Reader) Access(token string, now time.Time) (*Token, error) {
 		// The caller's string may be a part of a whole request.
 		r.seen.Put(strings.Clone(token), seen{t, generation}, len(token)+2*len(t.introspection)+entryOverhead)
 	}
-	if t.Expiry <= now.Unix() || t.NotBefore > now.Unix() || r.log.Revoked(t.names) {
+	if t.Expiry <= now.Unix() || t.NotBefore > now.Unix() {
 		return nil, ErrInvalid
 	}
 	return t, nil
