@@ -20,7 +20,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	slices.Sort(files)
 	err = s.Write(ctx, func(tx *Tx) error {
-		_, err := tx.change(`CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)`)
+		_, err := tx.change(`CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)`)
 		return err
 	})
 	if err != nil {

@@ -45,6 +45,18 @@ type SingleWriter interface {
 	OpenWriter(dsn string) (*sql.DB, error)
 }
 
+// Shared is an Engine that many nodes use at once, each writing over many
+// connections.
+type Shared interface {
+	// Rebind gives a query, whose parameters are question marks, in the engine's form.
+	Rebind(query string) string
+	// Lost tells whether err says that the database could not be asked, or did not
+	// answer. unsent is true where it certainly did nothing.
+	Lost(err error) (lost, unsent bool)
+	// Clock is a query for the database's clock in Unix milliseconds.
+	Clock() string
+}
+
 // ErrNotFound says that no such record exists.
 var ErrNotFound = errors.New("store: no such record")
 
@@ -54,38 +66,54 @@ var ErrConflict = errors.New("store: the record exists already")
 // ErrClosed says that the store was closed before the transaction began.
 var ErrClosed = errors.New("store: closed")
 
+// ErrUnavailable says that the database could not be asked, or did not answer in
+// time. What was to be written is there or not: nobody can tell.
+var ErrUnavailable = errors.New("store: the database is not available")
+
 // Store is an open database. It is safe for concurrent use.
 type Store struct {
 	engine Engine
 	clock  clock.Clock
 	log    *slog.Logger
 	read   *sql.DB
-	writer *writer
+	write  interface {
+		do(ctx context.Context, body func(*Tx) error) error
+		close() error
+	}
+	shared *shared  // nil with a single writer
 	stmts  sync.Map // query text → *sql.Stmt on read
 	users  atomic.Uint64
 	Outage Outages
 }
 
 // Open opens the database, applies the migrations that it lacks and starts the
-// writer. Close ends it.
+// writer. Close ends it. Where c is nil the engine is Shared, and time is the
+// database's own.
 func Open(ctx context.Context, engine Engine, dsn string, c clock.Clock, log *slog.Logger) (*Store, error) {
 	db, err := engine.Open(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{engine: engine, clock: c, log: log, read: db}
-	sw, ok := engine.(SingleWriter)
-	if !ok {
-		db.Close()
-		return nil, errors.New("open store: this engine has no single writer, and others are not supported yet")
-	}
-	wdb, err := sw.OpenWriter(dsn)
-	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	if s.writer, err = newWriter(ctx, s, wdb); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), wdb.Close(), db.Close())
+	switch e := engine.(type) {
+	case SingleWriter:
+		wdb, err := e.OpenWriter(dsn)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open store: %w", err), db.Close())
+		}
+		if s.write, err = newWriter(ctx, s, wdb); err != nil {
+			return nil, errors.Join(fmt.Errorf("open store: %w", err), wdb.Close(), db.Close())
+		}
+	case Shared:
+		s.shared = newShared(s, e)
+		s.write = s.shared
+		if c == nil {
+			if err := s.shared.keepTime(ctx); err != nil {
+				return nil, errors.Join(fmt.Errorf("open store: %w", err), db.Close())
+			}
+		}
+	default:
+		return nil, errors.Join(errors.New("open store: the engine has neither a single writer nor many"), db.Close())
 	}
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -95,9 +123,13 @@ func Open(ctx context.Context, engine Engine, dsn string, c clock.Clock, log *sl
 
 // Close waits for the transactions that have begun and closes the database.
 func (s *Store) Close() error {
-	werr := s.writer.close()
+	werr := s.write.close()
 	return errors.Join(werr, s.read.Close())
 }
+
+// Shared tells whether other nodes may use the same database: then what memory holds
+// may be behind.
+func (s *Store) Shared() bool { return s.shared != nil }
 
 // Now is the time by the database's clock. With an embedded engine that is the
 // process's own.
@@ -111,11 +143,14 @@ func (s *Store) UsersVersion() uint64 { return s.users.Load() }
 // trace. Where the transaction cannot be decided it may run body more than once.
 // A ctx that ends before body began stops it; later it is ignored.
 func (s *Store) Write(ctx context.Context, body func(*Tx) error) error {
-	return s.writer.do(ctx, body)
+	return s.write.do(ctx, body)
 }
 
 // Read gives a Reader over committed rows.
 func (s *Store) Read(ctx context.Context) Reader {
+	if s.shared != nil {
+		return Reader{run: sharedReading{s.shared, ctx}}
+	}
 	return Reader{run: reading{s, ctx}}
 }
 

@@ -1,0 +1,175 @@
+-- Times are Unix milliseconds, 0 for never. Lists and nested values are JSON.
+
+-- One row: what belongs to the issuer as a whole.
+CREATE TABLE issuer (
+  id          BIGINT  PRIMARY KEY CHECK (id = 1),
+  incarnation TEXT    NOT NULL,            -- changes only when the database is restored
+  former      TEXT    NOT NULL,            -- incarnations before it, the newest last
+  head        BIGINT  NOT NULL,            -- number of the newest revocation
+  hash        BYTEA   NOT NULL,            -- the log's running hash at the head
+  cutoff      BIGINT  NOT NULL,            -- tokens and grants with a lower rev are dead
+  alive_at    BIGINT  NOT NULL,            -- last sign of life, to tell an outage from a late client
+  longest     BIGINT  NOT NULL             -- longest access token lifetime in force at any time, in milliseconds
+) WITH (fillfactor = 10);
+
+-- The last times in which nobody was answered.
+CREATE TABLE outages (
+  since BIGINT  PRIMARY KEY,
+  until BIGINT  NOT NULL
+);
+
+-- Entries of the revocation log. kind: token, grant, session, key (absolute);
+-- subject, client, all (cutoffs). value is the hash of what they name. They are
+-- removed from the oldest on, so that the rest is without gaps.
+CREATE TABLE revocations (
+  n      BIGINT  PRIMARY KEY,
+  lane   BIGINT  NOT NULL,
+  kind   TEXT    NOT NULL,
+  value  TEXT    NOT NULL,
+  until  BIGINT  NOT NULL,
+  at     BIGINT  NOT NULL,
+  cause  TEXT    NOT NULL,
+  before BYTEA   NOT NULL                  -- the running hash before this entry
+);
+
+CREATE TABLE clients (
+  id          TEXT    PRIMARY KEY,
+  spec        TEXT    NOT NULL,
+  secret_hash BYTEA   NOT NULL,
+  source      TEXT    NOT NULL,            -- config or api
+  disabled    BIGINT  NOT NULL,
+  cutoff      BIGINT  NOT NULL,
+  created_at  BIGINT  NOT NULL,
+  updated_at  BIGINT  NOT NULL
+);
+
+CREATE TABLE resources (
+  id          TEXT    PRIMARY KEY,
+  spec        TEXT    NOT NULL,
+  secret_hash BYTEA   NOT NULL,
+  source      TEXT    NOT NULL,
+  created_at  BIGINT  NOT NULL,
+  updated_at  BIGINT  NOT NULL
+);
+
+CREATE TABLE users (
+  id             TEXT    PRIMARY KEY,      -- the subject: random, never reused
+  login          TEXT    NOT NULL,         -- folded e-mail
+  email          TEXT    NOT NULL,
+  email_verified BIGINT  NOT NULL,
+  name           TEXT    NOT NULL,
+  claims         TEXT    NOT NULL,
+  roles          TEXT    NOT NULL,
+  groups         TEXT    NOT NULL,
+  password       TEXT    NOT NULL,         -- argon2id, PHC string; empty: no password
+  disabled       BIGINT  NOT NULL,
+  cutoff         BIGINT  NOT NULL,
+  created_at     BIGINT  NOT NULL,
+  updated_at     BIGINT  NOT NULL
+);
+CREATE UNIQUE INDEX users_login ON users (login);
+
+CREATE TABLE sessions (
+  id          BYTEA   PRIMARY KEY,         -- hash of the cookie's secret
+  subject     TEXT    NOT NULL,
+  amr         TEXT    NOT NULL,
+  acr         TEXT    NOT NULL,
+  auth_time   BIGINT  NOT NULL,
+  seen_at     BIGINT  NOT NULL,
+  idle_at     BIGINT  NOT NULL,            -- never after absolute_at
+  absolute_at BIGINT  NOT NULL,
+  user_agent  TEXT    NOT NULL,
+  address     TEXT    NOT NULL,
+  rev         BIGINT  NOT NULL
+);
+CREATE INDEX sessions_subject ON sessions (subject);
+CREATE INDEX sessions_idle ON sessions (idle_at);
+
+-- Authorization requests under way, each bound to the browser that began it.
+CREATE TABLE flows (
+  id         BYTEA   PRIMARY KEY,
+  browser    BYTEA   NOT NULL,             -- hash of the browser's secret; empty until claimed
+  client     TEXT    NOT NULL,
+  request    TEXT    NOT NULL,
+  session    BYTEA   NOT NULL,             -- who proved themselves within this flow; empty: nobody yet
+  created_at BIGINT  NOT NULL,
+  expires_at BIGINT  NOT NULL
+);
+CREATE INDEX flows_expires ON flows (expires_at);
+
+-- One row a grant. No index covers a column that rotation changes, and a part of
+-- each page stays free, so that a rotation writes to one page alone.
+CREATE TABLE grants (
+  id               BYTEA   PRIMARY KEY,
+  secret           BYTEA   NOT NULL,
+  pepper           BIGINT  NOT NULL,
+  client           TEXT    NOT NULL,
+  subject          TEXT    NOT NULL,
+  session          BYTEA   NOT NULL,       -- empty: outlives its session
+  rev              BIGINT  NOT NULL,       -- head when the grant was made
+  created_at       BIGINT  NOT NULL,
+  absolute_at      BIGINT  NOT NULL,
+  unredeemed_until BIGINT  NOT NULL,       -- when an unused code's row may go; 0 once redeemed
+  code             TEXT    NOT NULL,       -- what only the code needs; erased when it is redeemed
+  details          TEXT    NOT NULL,
+  number           BIGINT  NOT NULL,
+  rotated_at       BIGINT  NOT NULL,
+  idle_at          BIGINT  NOT NULL,
+  tokens_until     BIGINT  NOT NULL,       -- expiry of the last access token issued under it
+  ended_at         BIGINT  NOT NULL,
+  ended_by         TEXT    NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX grants_live ON grants (subject, client, unredeemed_until, created_at) WHERE ended_at = 0;
+CREATE INDEX grants_session ON grants (session) WHERE length(session) > 0;
+CREATE INDEX grants_unredeemed ON grants (unredeemed_until) WHERE unredeemed_until > 0;
+
+CREATE TABLE consents (
+  subject    TEXT    NOT NULL,
+  client     TEXT    NOT NULL,
+  scopes     TEXT    NOT NULL,             -- JSON: resource id ("" for the issuer) to scopes
+  updated_at BIGINT  NOT NULL,
+  PRIMARY KEY (subject, client)
+);
+
+-- The key ring: signing keys, and the random roots of MAC and AEAD keys. sealed
+-- is under the key-encryption key.
+CREATE TABLE keys (
+  id         TEXT    PRIMARY KEY,
+  number     BIGINT  NOT NULL,             -- short id of a root; 0 for signing keys
+  purpose    TEXT    NOT NULL,             -- sign, pepper
+  alg        TEXT    NOT NULL,
+  state      TEXT    NOT NULL,             -- next, active, retired
+  public     BYTEA   NOT NULL,
+  sealed     BYTEA   NOT NULL,
+  created_at BIGINT  NOT NULL,
+  active_at  BIGINT  NOT NULL,
+  retired_at BIGINT  NOT NULL
+);
+
+CREATE TABLE audit (
+  at      BIGINT  NOT NULL,
+  id      TEXT    NOT NULL,
+  type    TEXT    NOT NULL,
+  subject TEXT    NOT NULL,
+  client  TEXT    NOT NULL,
+  grant_  TEXT    NOT NULL,
+  actor   TEXT    NOT NULL,
+  address TEXT    NOT NULL,
+  request TEXT    NOT NULL,
+  data    TEXT    NOT NULL,
+  PRIMARY KEY (at, id)
+);
+
+CREATE TABLE leases (
+  name   TEXT    PRIMARY KEY,
+  holder TEXT    NOT NULL,
+  until  BIGINT  NOT NULL,
+  ran_at BIGINT  NOT NULL
+);
+
+-- Failed attempts, counted by the generic cell rate algorithm.
+CREATE TABLE attempts (
+  key TEXT    PRIMARY KEY,
+  tat BIGINT  NOT NULL
+);
+CREATE INDEX attempts_tat ON attempts (tat);

@@ -1,0 +1,263 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// shared writes to a database that other nodes use too: each body in a transaction of
+// its own, over the pool's connections. The database decides the races; what it
+// asks to be tried again is tried again.
+type shared struct {
+	s      *Store
+	engine Shared
+	bound  sync.Map // query → the engine's form
+
+	time   atomic.Pointer[moment]
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// Bounds of a transaction that is tried again.
+const (
+	maxTries    = 12
+	tryFor      = 4 * time.Second // after that a caller is told that the database is not there
+	firstPause  = 2 * time.Millisecond
+	maxPause    = 250 * time.Millisecond
+	clockEvery  = time.Second
+	clockBound  = 2 * time.Second
+	acquireFor  = 5 * time.Second // for a connection, when all are in use
+	commitBound = 10 * time.Second
+)
+
+func newShared(s *Store, e Shared) *shared { return &shared{s: s, engine: e, cancel: func() {}} }
+
+func (w *shared) rebind(query string) string {
+	if q, ok := w.bound.Load(query); ok {
+		return q.(string)
+	}
+	q := w.engine.Rebind(query)
+	w.bound.Store(query, q)
+	return q
+}
+
+func (w *shared) close() error {
+	w.cancel()
+	w.wg.Wait()
+	return nil
+}
+
+// do runs a body until it is committed, or fails by itself.
+func (w *shared) do(ctx context.Context, body func(*Tx) error) error {
+	began := time.Now()
+	pause := firstPause
+	for try := 1; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		tx, err := w.once(ctx, body)
+		if err == nil {
+			w.s.Outage.end(w.s.clock.Now())
+			for _, f := range tx.after {
+				f()
+			}
+			return nil
+		}
+		again, err := w.judge(err)
+		if !again || try == maxTries || time.Since(began) > tryFor {
+			if errors.Is(err, ErrUnavailable) {
+				w.s.Outage.begin(w.s.clock.Now())
+			}
+			return err
+		}
+		// Those who met must not meet again.
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// judge tells whether a transaction that failed may be run again.
+func (w *shared) judge(err error) (again bool, told error) {
+	var c *commitError
+	committing := errors.As(err, &c)
+	if w.s.engine.Retryable(err) {
+		return true, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if lost, unsent := w.engine.Lost(err); lost {
+		// A commit without an answer may have happened: running it again could do twice
+		// what is to be done once.
+		return unsent || !committing, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return false, err
+}
+
+// commitError is a failed COMMIT.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }
+
+// once runs a body in one transaction. The caller's context ends the wait for a
+// connection, and nothing after that.
+func (w *shared) once(ctx context.Context, body func(*Tx) error) (*Tx, error) {
+	wait, cancel := context.WithTimeout(ctx, acquireFor)
+	conn, err := w.s.read.Conn(wait)
+	cancel()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: no connection was free for %s", ErrUnavailable, acquireFor)
+		}
+		return nil, err
+	}
+	defer conn.Close()
+	run, done := context.WithTimeout(context.WithoutCancel(ctx), commitBound)
+	defer done()
+	t, err := conn.BeginTx(run, nil)
+	if err != nil {
+		return nil, err
+	}
+	tx := &Tx{Reader: Reader{run: sharedWriting{w, run, t}}, s: w.s, now: w.s.clock.Now()}
+	if err := w.contained(tx, body); err != nil {
+		_ = t.Rollback()
+		return nil, err
+	}
+	if err := t.Commit(); err != nil {
+		return nil, &commitError{err}
+	}
+	return tx, nil
+}
+
+// contained runs a body; its panic becomes its error.
+func (w *shared) contained(tx *Tx, body func(*Tx) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.s.log.Error("a transaction panicked and was rolled back", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("store: transaction panicked: %v", p)
+		}
+	}()
+	return body(tx)
+}
+
+// sharedWriting runs statements in a transaction.
+type sharedWriting struct {
+	w   *shared
+	ctx context.Context
+	tx  *sql.Tx
+}
+
+func (r sharedWriting) query(query string, args []any) (*sql.Rows, error) {
+	return r.tx.QueryContext(r.ctx, r.w.rebind(query), numbers(args)...)
+}
+
+func (r sharedWriting) exec(query string, args []any) (sql.Result, error) {
+	return r.tx.ExecContext(r.ctx, r.w.rebind(query), numbers(args)...)
+}
+
+// numbers turns truth into 1 and 0, as which it is kept.
+func numbers(args []any) []any {
+	for i, a := range args {
+		switch a {
+		case true:
+			args[i] = 1
+		case false:
+			args[i] = 0
+		}
+	}
+	return args
+}
+
+// sharedReading runs queries on the pool. One that met a connection which is gone is
+// run once more, on another.
+type sharedReading struct {
+	w   *shared
+	ctx context.Context
+}
+
+func (r sharedReading) query(query string, args []any) (*sql.Rows, error) {
+	for again := true; ; again = false {
+		rows, err := r.w.s.read.QueryContext(r.ctx, r.w.rebind(query), numbers(args)...)
+		if err == nil {
+			return rows, nil
+		}
+		lost, _ := r.w.engine.Lost(err)
+		switch {
+		case r.ctx.Err() != nil:
+			return nil, err
+		case lost && again:
+		case lost:
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		default:
+			return nil, err
+		}
+	}
+}
+
+func (sharedReading) exec(string, []any) (sql.Result, error) {
+	return nil, errors.New("store: a Reader changes nothing")
+}
+
+// moment is the database's time at a moment of this process's monotonic clock. It is
+// no later than the database's own: it was read before the moment.
+type moment struct{ database, here time.Time }
+
+// Now is the database's time: what it was at the last look, and what has passed since
+// on the monotonic clock. A clock of this machine that is set changes nothing.
+func (w *shared) Now() time.Time {
+	m := w.time.Load()
+	return m.database.Add(time.Since(m.here))
+}
+
+// keepTime looks at the database's clock now and then, until close.
+func (w *shared) keepTime(ctx context.Context) error {
+	if err := w.lookAtClock(ctx); err != nil {
+		return err
+	}
+	w.s.clock = w
+	ctx, w.cancel = context.WithCancel(context.Background())
+	w.wg.Go(func() {
+		t := time.NewTicker(clockEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				// Without an answer time goes on as it did.
+				_ = w.lookAtClock(ctx)
+			}
+		}
+	})
+	return nil
+}
+
+func (w *shared) lookAtClock(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, clockBound)
+	defer cancel()
+	var ms int64
+	if err := w.s.read.QueryRowContext(ctx, w.engine.Clock()).Scan(&ms); err != nil {
+		return err
+	}
+	m := &moment{time.UnixMilli(ms), time.Now()}
+	if had := w.time.Load(); had != nil {
+		// Never back: another server may have taken over, with another clock.
+		if now := had.database.Add(m.here.Sub(had.here)); m.database.Before(now) {
+			m.database = now
+		}
+	}
+	w.time.Store(m)
+	return nil
+}
