@@ -161,6 +161,9 @@ func (r *Ring) change(ctx context.Context, decide func([]store.Key, time.Time) (
 		var lacking []kind
 		err := r.log.Write(ctx, func(tx *store.Tx) (last audit.Event, err error) {
 			lacking = nil
+			if err := tx.LockChange(store.ChangedKeys); err != nil {
+				return last, err
+			}
 			keys, err := tx.Keys()
 			if err != nil {
 				return last, err
@@ -184,6 +187,9 @@ func (r *Ring) change(ctx context.Context, decide func([]store.Key, time.Time) (
 				}
 			}
 			if len(steps) > 0 {
+				if err := tx.NoteChange(store.ChangedKeys); err != nil {
+					return last, err
+				}
 				for _, f := range also {
 					if err := f(tx); err != nil {
 						return last, err

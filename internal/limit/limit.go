@@ -56,7 +56,7 @@ func (l *Limiter) CheckTx(tx *store.Tx, keys ...Key) (retryAfter time.Duration, 
 
 func check(r store.Reader, now time.Time, keys []Key) (retryAfter time.Duration, err error) {
 	for _, k := range keys {
-		spent, err := spentUntil(r, k)
+		spent, err := spentUntil(r.Attempt, k)
 		if err != nil {
 			return 0, err
 		}
@@ -78,7 +78,7 @@ func (l *Limiter) Fail(ctx context.Context, keys ...Key) error {
 // the failure.
 func (l *Limiter) FailTx(tx *store.Tx, keys ...Key) error {
 	for _, k := range keys {
-		spent, err := spentUntil(tx.Reader, k)
+		spent, err := spentUntil(tx.LockAttempt, k)
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (l *Limiter) FailTx(tx *store.Tx, keys ...Key) error {
 // password must not be able to clear the peer's failures at all others.
 func (l *Limiter) ForgetTx(tx *store.Tx, keys ...Key) error {
 	for _, k := range keys {
-		spent, err := spentUntil(tx.Reader, k)
+		spent, err := spentUntil(tx.Attempt, k)
 		if err != nil {
 			return err
 		}
@@ -111,12 +111,12 @@ func (l *Limiter) ForgetTx(tx *store.Tx, keys ...Key) error {
 	return nil
 }
 
-// spentUntil is the key's theoretical arrival time.
-func spentUntil(r store.Reader, k Key) (time.Time, error) {
+// spentUntil is the key's theoretical arrival time, read in one of the store's ways.
+func spentUntil(read func(string) (time.Time, error), k Key) (time.Time, error) {
 	if k.Name == "" || k.Rule.Burst < 1 || k.Rule.Every < time.Millisecond {
 		return time.Time{}, fmt.Errorf("limit: %+v is no rule: it needs a name, a burst of at least 1 and an interval of at least 1ms", k.Rule)
 	}
-	spent, err := r.Attempt(k.id())
+	spent, err := read(k.id())
 	if errors.Is(err, store.ErrNotFound) {
 		return time.Time{}, nil
 	}
