@@ -39,6 +39,9 @@ need "strace, with which a test counts the calls that make writes durable" strac
 need "curl, for the tour that jeton dev prints" curl curl
 need "Chromium, for the browser tests" chromium chromium chromium-browser google-chrome
 need "Node, for the tests with a reader of the feed and a client in JavaScript" nodejs node
+if ! compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null; then
+	need "PostgreSQL, on whose servers the tests of the store run" postgresql postgres
+fi
 foreign=internal/e2e/foreign
 if [ -e $foreign/package-lock.json ]; then
 	need "npm, which fetches that client" npm npm
@@ -62,6 +65,13 @@ if [ ${#packages[@]} -gt 0 ]; then
 		as=(sudo)
 	fi
 	echo "Installing what the tests need: ${packages[*]}"
+	# Debian's package of PostgreSQL makes a cluster and starts it. The tests start
+	# servers of their own, and nobody asked for one that listens on this machine.
+	if [[ " ${packages[*]} " = *" postgresql "* ]]; then
+		settings=/etc/postgresql-common/createcluster.d
+		"${as[@]}" mkdir -p $settings
+		echo "create_main_cluster = false" | "${as[@]}" tee $settings/jeton.conf >/dev/null
+	fi
 	if ! "${as[@]}" apt-get -qq update ||
 		! "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null; then
 		fail "${missing[@]}" "apt-get could not install it; what it said stands above. Run as root: $by_hand"
