@@ -100,6 +100,14 @@ func (d *Directory) DisableClient(tx *store.Tx, id string, disabled bool) error 
 	return d.refreshClient(tx, id)
 }
 
+// RenewClient gives a client's own tokens another handle, in a transaction.
+func (d *Directory) RenewClient(tx *store.Tx, id string) error {
+	if err := tx.RenewClient(id); err != nil {
+		return err
+	}
+	return d.refreshClient(tx, id)
+}
+
 func (d *Directory) refreshClient(tx *store.Tx, id string) error {
 	now, err := tx.Client(id)
 	if err != nil {

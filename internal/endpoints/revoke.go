@@ -7,12 +7,10 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/grant"
-	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
-	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // Revoke is POST /revoke (RFC 7009). When it has answered 200 the token is dead
@@ -23,8 +21,8 @@ type Revoke struct {
 	Store   *store.Store
 	Audit   *audit.Log
 	Grants  *grant.Grants
-	Revoked *revoke.Log
 	Reader  *tokens.Reader
+	Revoker *tokens.Revoker
 }
 
 func (v *Revoke) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -83,8 +81,6 @@ func (v *Revoke) access(w http.ResponseWriter, r *http.Request, client *store.Cl
 	if err != nil {
 		return err
 	}
-	return v.Audit.Write(r.Context(), func(tx *store.Tx) (audit.Event, error) {
-		e := audit.Event{Type: audit.TokenRevoked, Subject: t.Subject, Client: t.ClientID, Grant: feed.Handle(t.ID), Origin: v.origin(w, r)}
-		return e, v.Revoked.Add(tx, "revoked", revoke.Entry{Kind: feed.Token, Value: t.ID})
-	})
+	_, err = v.Revoker.Revoke(r.Context(), t, v.origin(w, r), grant.CauseRevoked)
+	return err
 }

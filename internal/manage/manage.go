@@ -29,6 +29,7 @@ type Manager struct {
 	Revoked   *revoke.Log
 	Grants    *grant.Grants
 	Reader    *tokens.Reader
+	Revoker   *tokens.Revoker
 	Hasher    *password.Hasher
 	Log       *slog.Logger
 	// Product is a word that no password may be made of, besides the person's own.

@@ -99,7 +99,7 @@ type revocation struct {
 // write revokes in one transaction and finds the number of the last entry.
 func (r revocation) write(ctx context.Context, out Revoked, e audit.Event, body func(*store.Tx) error) (Revoked, error) {
 	err := r.Audit.Write(ctx, func(tx *store.Tx) (event audit.Event, err error) {
-		out.Entry, err = numbered(tx, body)
+		out.Entry, err = revoke.Numbered(tx, func() error { return body(tx) })
 		return r.event(e, out), err
 	})
 	return out, err
@@ -111,22 +111,6 @@ func (r revocation) event(e audit.Event, out Revoked) audit.Event {
 		e.Data["name"] = out.Name
 	}
 	return e
-}
-
-// numbered is the head that body left, or 0 if it wrote no entry.
-func numbered(tx *store.Tx, body func(*store.Tx) error) (int64, error) {
-	before, err := tx.Issuer()
-	if err != nil {
-		return 0, err
-	}
-	if err := body(tx); err != nil {
-		return 0, err
-	}
-	after, err := tx.Issuer()
-	if err != nil || after.Head == before.Head {
-		return 0, err
-	}
-	return after.Head, nil
 }
 
 // jti is the form of an access token's identifier: a grant's handle, or a client's own,
@@ -154,7 +138,7 @@ func (r revocation) token(ctx context.Context, token string) (Revoked, error) {
 	if err != nil {
 		return Revoked{}, err
 	}
-	return r.access(ctx, t.ID, t.Subject, t.ClientID)
+	return r.access(ctx, t)
 }
 
 // named revokes an access token by its jti. It has no row, but what it was issued under
@@ -166,25 +150,19 @@ func (r revocation) named(ctx context.Context, id string) (Revoked, error) {
 		if err != nil {
 			return Revoked{}, known(err, "grant", handle)
 		}
-		return r.access(ctx, id, row.Subject, row.Client)
+		return r.access(ctx, tokens.Named(id, row.Subject, row.Client, r.Revoked.Head()))
 	}
 	for _, c := range r.Directory.Clients() {
-		if tokens.ClientHandle(c.ID) == handle {
-			return r.access(ctx, id, c.ID, c.ID)
+		if tokens.ClientHandle(c.ID, c.Generation) == handle {
+			return r.access(ctx, tokens.Named(id, c.ID, c.ID, r.Revoked.Head()))
 		}
 	}
 	return Revoked{}, &Missing{"client that may hold the token", id}
 }
 
-func (r revocation) access(ctx context.Context, id, subject, client string) (Revoked, error) {
-	out := Revoked{Kind: feed.Token, Name: id}
-	if r.Revoked.Revoked(feed.NewNames(feed.Claims{ID: id, Subject: subject, ClientID: client, Rev: r.Revoked.Head(), HasRev: true})) {
-		return out, nil
-	}
-	e := audit.Event{Type: audit.TokenRevoked, Subject: subject, Client: client, Grant: feed.Handle(id)}
-	return r.write(ctx, out, e, func(tx *store.Tx) error {
-		return r.Revoked.Add(tx, r.cause, revoke.Entry{Kind: feed.Token, Value: id})
-	})
+func (r revocation) access(ctx context.Context, t *tokens.Token) (Revoked, error) {
+	ended, err := r.Revoker.Revoke(ctx, t, r.by, r.cause)
+	return Revoked(ended), err
 }
 
 func (r revocation) grant(ctx context.Context, handle string) (Revoked, error) {
@@ -248,7 +226,7 @@ func (r revocation) client(ctx context.Context, id string) (Revoked, error) {
 func (r revocation) key(ctx context.Context, kid string) (Revoked, error) {
 	out := Revoked{Kind: feed.Key, Name: kid}
 	err := r.Ring.Remove(ctx, kid, func(tx *store.Tx) (err error) {
-		out.Entry, err = numbered(tx, func(tx *store.Tx) error {
+		out.Entry, err = revoke.Numbered(tx, func() error {
 			return r.Revoked.Add(tx, r.cause, revoke.Entry{Kind: feed.Key, Value: kid})
 		})
 		return errors.Join(err, audit.Append(tx, r.event(audit.Event{Type: audit.KeyRevoked}, out)))

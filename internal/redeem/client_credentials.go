@@ -28,7 +28,7 @@ func (i ClientCredentials) Redeem(_ context.Context, r Request) (Issued, error) 
 	now := i.Store.Now()
 	token, expires, err := i.Minter.Access(now, tokens.Access{
 		Subject: r.Client.ID, ClientID: r.Client.ID, Audience: t.audience, Scopes: t.scopes,
-		Handle: tokens.ClientHandle(r.Client.ID), Rev: r.Head,
+		Handle: tokens.ClientHandle(r.Client.ID, r.Client.Generation), Rev: r.Head,
 		Format: t.format, Alg: t.alg, Lifetime: t.lifetime,
 	})
 	if err != nil {

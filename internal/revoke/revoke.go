@@ -132,11 +132,10 @@ func (l *Log) Add(tx *store.Tx, cause string, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	issuer, err := tx.Issuer()
+	until, err := Until(tx)
 	if err != nil {
 		return err
 	}
-	until := tx.Now().Add(issuer.Longest + kept)
 	rows := make([]store.Revocation, len(entries))
 	for i, e := range entries {
 		rows[i] = store.Revocation{Kind: e.Kind, Value: feed.Value(e.Kind, e.Value), Until: until, Cause: cause}
@@ -155,6 +154,28 @@ func (l *Log) Add(tx *store.Tx, cause string, entries ...Entry) error {
 		}
 	})
 	return nil
+}
+
+// Until is how long an entry that is written now is kept.
+func Until(tx *store.Tx) (time.Time, error) {
+	issuer, err := tx.Issuer()
+	return tx.Now().Add(issuer.Longest + kept), err
+}
+
+// Numbered runs body and finds the number of the last entry that it added; 0: none.
+func Numbered(tx *store.Tx, body func() error) (int64, error) {
+	before, err := tx.Issuer()
+	if err != nil {
+		return 0, err
+	}
+	if err := body(); err != nil {
+		return 0, err
+	}
+	after, err := tx.Issuer()
+	if err != nil || after.Head == before.Head {
+		return 0, err
+	}
+	return after.Head, nil
 }
 
 // standing writes a cutoff on the row that it names. A row that is gone needs

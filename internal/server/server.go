@@ -128,9 +128,10 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	grants := grant.New(s.store, s.ring, s.revoked)
 	minter := tokens.NewMinter(c.Issuer, s.ring)
 	reader := tokens.NewReader(c.Issuer, s.ring, s.revoked)
+	revoker := tokens.NewRevoker(s.store, s.audit, dir, grants, s.revoked)
 	s.limits = limit.New(s.audit, s.store)
 	s.manager = &manage.Manager{
-		Store: s.store, Audit: s.audit, Directory: dir, Ring: s.ring, Revoked: s.revoked, Grants: grants, Reader: reader,
+		Store: s.store, Audit: s.audit, Directory: dir, Ring: s.ring, Revoked: s.revoked, Grants: grants, Reader: reader, Revoker: revoker,
 		Hasher: hasher, Log: o.Log, Product: c.Brand.Name, Issuer: c.Issuer,
 	}
 	if err = s.manager.Apply(ctx, c); err != nil {
@@ -155,7 +156,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		},
 		JWKS:       &endpoints.JWKS{Ring: s.ring},
 		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher, Revoked: s.revoked},
-		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Revoked: s.revoked, Reader: reader},
+		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Reader: reader, Revoker: revoker},
 		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader},
 		Revocations: &endpoints.Revocations{
 			Door: door, Issuer: c.Issuer, Clients: clients, Directory: dir, Store: s.store, Reader: reader, Feed: s.feed,

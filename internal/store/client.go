@@ -24,16 +24,19 @@ type Client struct {
 	Source     Source
 	Disabled   bool
 	Cutoff     int64 // grants with a lower rev are dead
+	// Generation is a part of the handle of the client's own tokens. It begins at the
+	// head and never passes it, so that a later client of the same id has none of its.
+	Generation int64
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 }
 
-const clientColumns = `SELECT id, spec, secret_hash, source, disabled, cutoff, created_at, updated_at FROM clients`
+const clientColumns = `SELECT id, spec, secret_hash, source, disabled, cutoff, generation, created_at, updated_at FROM clients`
 
 func scanClient(row scanner) (c Client, err error) {
 	var id, text string
 	var created, updated int64
-	if err := row.Scan(&id, &text, &c.SecretHash, &c.Source, &c.Disabled, &c.Cutoff, &created, &updated); err != nil {
+	if err := row.Scan(&id, &text, &c.SecretHash, &c.Source, &c.Disabled, &c.Cutoff, &c.Generation, &created, &updated); err != nil {
 		return c, err
 	}
 	c.CreatedAt, c.UpdatedAt = fromMillis(created), fromMillis(updated)
@@ -51,15 +54,15 @@ func (r Reader) Clients() ([]Client, error) {
 }
 
 // PutClient creates the client or replaces its declaration and secret; its
-// cutoff, creation time and whether it is disabled stay. A new client takes over
+// cutoff, generation, creation time and whether it is disabled stay. A new client takes over
 // nothing from one that had its id before: what has a lower rev than the head is dead.
 func (tx *Tx) PutClient(c Client) error {
 	text, err := json.Marshal(c.Client)
 	if err != nil {
 		return err
 	}
-	_, err = tx.change(`INSERT INTO clients (id, spec, secret_hash, source, disabled, cutoff, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, coalesce((SELECT head FROM issuer), 0), ?, ?)
+	_, err = tx.change(`INSERT INTO clients (id, spec, secret_hash, source, disabled, cutoff, generation, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, coalesce((SELECT head FROM issuer), 0), coalesce((SELECT head FROM issuer), 0), ?, ?)
 		ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, secret_hash = excluded.secret_hash,
 			source = excluded.source, updated_at = excluded.updated_at`,
 		c.ID, string(text), notNil(c.SecretHash), c.Source, c.Disabled, millis(tx.now), millis(tx.now))
@@ -74,6 +77,12 @@ func (tx *Tx) DisableClient(id string, disabled bool) error {
 // CutOffClient makes every grant and token of the client with a rev under n dead.
 func (tx *Tx) CutOffClient(id string, n int64) error {
 	return tx.one(`UPDATE clients SET cutoff = CASE WHEN cutoff > ? THEN cutoff ELSE ? END WHERE id = ?`, n, n, id)
+}
+
+// RenewClient gives the client's own tokens another handle from now on. A revocation
+// of the handle before belongs in the same transaction.
+func (tx *Tx) RenewClient(id string) error {
+	return tx.one(`UPDATE clients SET generation = generation + 1 WHERE id = ?`, id)
 }
 
 // DeleteClient removes a client.

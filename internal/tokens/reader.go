@@ -119,6 +119,14 @@ func (r *Reader) first(token string) (*Token, error) {
 	return t, nil
 }
 
+// Named is a token of which the jti is known, and who holds it. It serves to revoke it.
+func Named(id, subject, clientID string, rev int64) *Token {
+	return &Token{
+		Claims: &verify.Claims{ID: id, Subject: subject, ClientID: clientID, Rev: rev, HasRev: true},
+		names:  feed.NewNames(feed.Claims{ID: id, Subject: subject, ClientID: clientID, Rev: rev, HasRev: true}),
+	}
+}
+
 // describe is the introspection answer: the token's claims, said to be active.
 func (t *Token) describe(payload []byte) []byte {
 	answer := make([]byte, 0, len(payload)+64)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,11 +57,14 @@ type ID struct {
 // idLifetime is how long an ID token may be taken: it is read once, at login.
 const idLifetime = 5 * time.Minute
 
-// ClientHandle is the handle of tokens that a client got for itself: no grant of
-// a person can have it.
-func ClientHandle(clientID string) string {
-	h := sha256.Sum256([]byte("client:" + clientID))
-	return "c." + base64.RawURLEncoding.EncodeToString(h[:16])
+const ownPrefix = "c."
+
+// ClientHandle is the handle of tokens that a client got for itself, in one of its
+// generations: no grant of a person can have it.
+func ClientHandle(clientID string, generation int64) string {
+	// No client id holds a space.
+	h := sha256.Sum256([]byte("client:" + clientID + " " + strconv.FormatInt(generation, 10)))
+	return ownPrefix + base64.RawURLEncoding.EncodeToString(h[:16])
 }
 
 // Minter signs and seals tokens.

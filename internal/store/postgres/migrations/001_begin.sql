@@ -39,6 +39,7 @@ CREATE TABLE clients (
   source      TEXT    NOT NULL,            -- config or api
   disabled    BIGINT  NOT NULL,
   cutoff      BIGINT  NOT NULL,
+  generation  BIGINT  NOT NULL,            -- of the handle of its own tokens
   created_at  BIGINT  NOT NULL,
   updated_at  BIGINT  NOT NULL
 );

@@ -39,6 +39,7 @@ CREATE TABLE clients (
   source      TEXT    NOT NULL,            -- config or api
   disabled    INTEGER NOT NULL,
   cutoff      INTEGER NOT NULL,
+  generation  INTEGER NOT NULL,            -- of the handle of its own tokens
   created_at  INTEGER NOT NULL,
   updated_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
