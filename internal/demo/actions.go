@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,16 +37,16 @@ func (a *web) result(r *result) *result {
 // act makes a handler of an action of whoever is signed in. Its result is kept for
 // the page that follows. A browser that goes away does not end the action: a refresh
 // cut short would spend a token and lose its successor.
-func (a *web) act(action func(context.Context, *account) *result) http.HandlerFunc {
+func (a *web) act(page string, action func(context.Context, *account) *result) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s := a.sessions.find(r); s != nil {
 			s.mu.Lock()
 			if s.account != nil {
-				s.last = a.result(action(context.WithoutCancel(r.Context()), s.account))
+				s.last[page] = a.result(action(context.WithoutCancel(r.Context()), s.account))
 			}
 			s.mu.Unlock()
 		}
-		a.back(w, r)
+		http.Redirect(w, r, page, http.StatusSeeOther)
 	}
 }
 
@@ -119,12 +120,6 @@ func (a *web) refresh(ctx context.Context, acc *account) *result {
 	return &result{Good: true, Title: "You have a new access token.", Detail: detail}
 }
 
-// How long and how often the API is asked after a revocation.
-const (
-	revokeWait  = 5 * time.Second
-	revokeEvery = 2 * time.Millisecond
-)
-
 // revoke ends the grant at the issuer and then measures how long the access token
 // is still good at the API.
 func (a *web) revoke(ctx context.Context, acc *account) *result {
@@ -132,32 +127,9 @@ func (a *web) revoke(ctx context.Context, acc *account) *result {
 	if token == "" {
 		token, hint = acc.token.AccessToken, oauth.HintAccessToken
 	}
-	began := time.Now()
-	if err := a.tellIssuer(ctx, token, hint); err != nil {
-		return &result{Title: "The issuer did not revoke.", Detail: explain(err)}
-	}
-	revoked := time.Now()
-	acc.revoked = true
-	tick := time.NewTicker(revokeEvery)
-	defer tick.Stop()
-	for calls := 1; ; calls++ {
-		p, err := a.ask(ctx, acc.token.AccessToken)
-		since := time.Since(revoked)
-		switch {
-		case err != nil:
-			return &result{Title: "Revoked, but the API did not answer.", Detail: err.Error()}
-		case p.status == http.StatusUnauthorized:
-			which := "the first call"
-			if calls > 1 {
-				which = fmt.Sprintf("call number %d", calls)
-			}
-			return p.into(&result{Good: true, Title: "Revoked.", Detail: fmt.Sprintf(
-				"The issuer answered in %s. The API refused the token %s later, at %s.", ms(revoked.Sub(began)), ms(since), which)})
-		case since > revokeWait:
-			return p.into(&result{Title: "Revoked, but the API still takes the token.", Detail: fmt.Sprintf("It was asked %d times within %s.", calls, ms(since))})
-		}
-		<-tick.C
-	}
+	t, err := a.try(ctx, token, hint, acc.token.AccessToken)
+	acc.revoked = acc.revoked || t != nil
+	return t.result(err)
 }
 
 // tellIssuer revokes a token (RFC 7009 §2.1).
@@ -185,9 +157,13 @@ func (a *web) tellIssuer(ctx context.Context, token, hint string) error {
 	return &oauth2.RetrieveError{Response: resp, ErrorCode: e.Code, ErrorDescription: e.Description}
 }
 
-// ms is a duration as people read it.
+// ms is a duration as people read it, with a space that does not break.
 func ms(d time.Duration) string {
-	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+	v, digits := float64(d)/float64(time.Millisecond), 1
+	if v < 10 {
+		digits = 2
+	}
+	return strconv.FormatFloat(v, 'f', digits, 64) + "\u00a0ms"
 }
 
 func indent(raw []byte) string {

@@ -43,7 +43,8 @@ type issuer struct {
 	codes    map[string]url.Values // the authorization request by code
 	number   int64                 // of the refresh token
 	revoked  bool
-	lag      int // introspections after a revocation that still say active
+	dead     map[string]bool // access tokens revoked alone
+	lag      int             // introspections after a revocation that still say active
 	opaque   bool
 	hint     string         // the id_token_hint of the last logout
 	idToken  map[string]any // changes to the next ID tokens
@@ -58,7 +59,7 @@ func newIssuer(t testing.TB, c clock.Clock) *issuer {
 		t.Fatal(err)
 	}
 	is := &issuer{
-		t: t, clock: c, key: key, codes: map[string]url.Values{}, idToken: map[string]any{}, answer: url.Values{},
+		t: t, clock: c, key: key, codes: map[string]url.Values{}, dead: map[string]bool{}, idToken: map[string]any{}, answer: url.Values{},
 		userinfo: map[string]any{"sub": subject, "name": "Ada Lovelace", "email": "ada@example.com", "email_verified": true},
 	}
 	mux := http.NewServeMux()
@@ -201,11 +202,15 @@ func (is *issuer) sign(typ string, claims map[string]any) string {
 }
 
 func (is *issuer) revoke(w http.ResponseWriter, r *http.Request) {
-	if id, _, _ := r.BasicAuth(); id != clientID || r.PostFormValue("token") != refreshToken(is.number) {
+	token := r.PostFormValue("token")
+	switch id, _, _ := r.BasicAuth(); {
+	case id == clientID && token == refreshToken(is.number):
+		is.revoked = true
+	case id == clientID && strings.Count(token, ".") == 2 && r.PostFormValue("token_type_hint") == "access_token":
+		is.dead[token] = true
+	default:
 		send(w, 400, map[string]string{"error": "invalid_request", "error_description": "that is not the token"})
-		return
 	}
-	is.revoked = true
 }
 
 func (is *issuer) introspect(w http.ResponseWriter, r *http.Request) {
@@ -217,8 +222,8 @@ func (is *issuer) introspect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	token := r.PostFormValue("token")
-	active := !is.revoked && (token == opaqueToken || strings.HasPrefix(token, "ey"))
-	if is.revoked && is.lag > 0 {
+	active := !is.revoked && !is.dead[token] && (token == opaqueToken || strings.HasPrefix(token, "ey"))
+	if !active && is.lag > 0 {
 		is.lag--
 		active = true
 	}

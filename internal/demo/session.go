@@ -30,8 +30,13 @@ type session struct {
 
 	mu      sync.Mutex // held for a whole action: two tabs never refresh at once
 	logins  map[string]attempt
-	account *account // nil: nobody is signed in
-	last    *result
+	account *account           // nil: nobody is signed in
+	last    map[string]*result // by the page that shows it
+}
+
+// newSession is one that has a result to show on the first page, unless it is nil.
+func newSession(r *result) *session {
+	return &session{last: map[string]*result{homePage: r}}
 }
 
 // attempt is a login that has begun, kept under its state.

@@ -20,6 +20,7 @@ type view struct {
 	Options      Options
 	Account      *accountView // nil: signed out
 	Last         *result
+	Times        *timesView // of the page of times alone
 }
 
 type accountView struct {

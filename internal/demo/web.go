@@ -29,7 +29,14 @@ type web struct {
 	oauth    oauth2.Config
 	ids      *oidc.IDTokenVerifier
 	ends     endpoints
+	times    times
 }
+
+// The pages to which actions lead back.
+const (
+	homePage  = "/"
+	timesPage = "/times"
+)
 
 // endpoints are those that go-oidc leaves to its caller.
 type endpoints struct {
@@ -66,10 +73,12 @@ func newWeb(ctx context.Context, o Options, p *renderer, client *http.Client) (*
 	mux.HandleFunc("GET /{$}", a.home)
 	mux.HandleFunc("POST /login", a.login)
 	mux.HandleFunc("GET /callback", a.callback)
-	mux.HandleFunc("POST /call-api", a.act(a.callAPI))
-	mux.HandleFunc("POST /refresh", a.act(a.refresh))
-	mux.HandleFunc("POST /revoke", a.act(a.revoke))
+	mux.HandleFunc("POST /call-api", a.act(homePage, a.callAPI))
+	mux.HandleFunc("POST /refresh", a.act(homePage, a.refresh))
+	mux.HandleFunc("POST /revoke", a.act(homePage, a.revoke))
 	mux.HandleFunc("POST /logout", a.logout)
+	mux.HandleFunc("GET "+timesPage, a.showTimes)
+	mux.HandleFunc("POST "+timesPage, a.act(timesPage, a.measure))
 	files(mux)
 	a.handler = a.here(http.NewCrossOriginProtection().Handler(mux))
 	return a, nil
@@ -99,7 +108,7 @@ func (a *web) home(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.show(w, http.StatusOK, s.account, s.last)
+	a.show(w, http.StatusOK, s.account, s.last[homePage])
 }
 
 // show writes the page; acc is nil when nobody is signed in.
@@ -114,14 +123,14 @@ func (a *web) show(w http.ResponseWriter, status int, acc *account, last *result
 }
 
 func (a *web) back(w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	http.Redirect(w, r, homePage, http.StatusSeeOther)
 }
 
 // login sends the browser to the issuer.
 func (a *web) login(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.find(r)
 	if s == nil {
-		s = &session{}
+		s = newSession(nil)
 		a.sessions.keep(w, r, s)
 	}
 	s.mu.Lock()
@@ -151,17 +160,17 @@ func (a *web) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if code := q.Get("error"); code != "" {
-		s.last = a.result(&result{Title: "You were not logged in.", Detail: refusal(code, q.Get("error_description"))})
+		s.last[homePage] = a.result(&result{Title: "You were not logged in.", Detail: refusal(code, q.Get("error_description"))})
 		a.back(w, r)
 		return
 	}
 	acc, err := a.signIn(r.Context(), q.Get("code"), l)
 	if err != nil {
-		s.last = a.result(&result{Title: "The login failed.", Detail: explain(err)})
+		s.last[homePage] = a.result(&result{Title: "The login failed.", Detail: explain(err)})
 		a.back(w, r)
 		return
 	}
-	s.account, s.last = acc, a.result(&result{Good: true, Title: "You are logged in."})
+	s.account, s.last[homePage] = acc, a.result(&result{Good: true, Title: "You are logged in."})
 	a.sessions.keep(w, r, s)
 	a.back(w, r)
 }
@@ -245,7 +254,7 @@ func (a *web) logout(w http.ResponseWriter, r *http.Request) {
 		a.back(w, r)
 		return
 	}
-	a.sessions.keep(w, r, &session{last: a.result(&result{Good: true, Title: "You are logged out here."})})
+	a.sessions.keep(w, r, newSession(a.result(&result{Good: true, Title: "You are logged out here."})))
 	q := url.Values{
 		"id_token_hint":            {acc.idToken},
 		"client_id":                {a.opts.ClientID},

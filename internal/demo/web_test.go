@@ -34,7 +34,7 @@ func TestJourney(t *testing.T) {
 	s.issuer.set(func() { s.issuer.lag = 3 })
 	p = s.submit("/revoke")
 	p.shows(t, 200, "Revoked.", "401 Unauthorized", ">revoked<", "Log in again")
-	if m := regexp.MustCompile(`refused the token (\d+\.\d) ms later, at call number 4\.`).FindString(p.body); m == "" {
+	if m := regexp.MustCompile(`refused the token \d+\.\d+\x{a0}ms later, at call number 4\.`).FindString(p.body); m == "" {
 		t.Error("the page does not tell how long the revocation took:", p.body)
 	}
 	s.submit("/call-api").shows(t, 200, "The API refused the token.")
@@ -290,7 +290,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	for i := range maxSessions + 5 {
 		s.clock.Advance(time.Millisecond)
 		rec := discard{}
-		all.keep(rec, withCookie("none"), &session{})
+		all.keep(rec, withCookie("none"), newSession(nil))
 		if i == maxSessions/2 {
 			s.get("/").shows(t, 200, "Hello") // used since
 		}

@@ -69,6 +69,8 @@ func theWholeWay(t *testing.T, d *dev, b *tab) {
 	b.step("refresh", "number", "2")
 	b.step("refresh", "number", "3")
 	b.step("call-api", "api-status", "200 OK")
+	b.measure(d)
+	b.step("call-api", "api-status", "200 OK")
 	b.step("revoke", "api-status", "401 Unauthorized")
 	b.step("call-api", "api-status", "401 Unauthorized")
 
@@ -81,6 +83,30 @@ func theWholeWay(t *testing.T, d *dev, b *tab) {
 	b.expect(d.web, "login")
 	b.click("login")
 	b.expect(d.issuer+"/login", "username", "password", "login")
+}
+
+// measure goes to the page of revocation times and has some measured.
+func (b *tab) measure(d *dev) {
+	b.t.Helper()
+	b.click("times")
+	b.expect(d.web+"/times", "none", "measure")
+	b.step("measure", "count", "10")
+	b.expect(d.web+"/times", "chart", "median", "slowest", "numbers")
+	// The policy of the page lets the picture be drawn, and a phone shows all of it.
+	run(b, chromedp.EmulateViewport(390, 844))
+	for script, want := range map[string]float64{
+		"document.querySelectorAll('#chart rect').length":                                        10,
+		"Number(document.querySelector('#chart').getBoundingClientRect().height > 150)":          1,
+		"document.documentElement.scrollWidth":                                                   390,
+		"Number(getComputedStyle(document.querySelector('#chart rect')).fill != 'rgb(0, 0, 0)')": 1,
+	} {
+		if got := run(b, chromedp.Evaluate[float64](script)); got != want {
+			b.t.Errorf("%s is %v, want %v", script, got, want)
+		}
+	}
+	run(b, chromedp.EmulateReset())
+	b.click("home")
+	b.expect(d.web, "call-api")
 }
 
 // step clicks and looks at what an element says then.
