@@ -70,12 +70,16 @@ func (o outbound) do(req *http.Request, limit int64) ([]byte, http.Header, error
 	return body, resp.Header, nil
 }
 
-func (o outbound) get(ctx context.Context, url, accept string, limit int64) ([]byte, http.Header, error) {
+// get is do for a document. exact asks caches on the way for what the issuer says now.
+func (o outbound) get(ctx context.Context, url, accept string, limit int64, exact bool) ([]byte, http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	req.Header.Set("Accept", accept)
+	if exact {
+		req.Header.Set("Cache-Control", "no-cache")
+	}
 	return o.do(req, limit)
 }
 

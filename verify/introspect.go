@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,8 +32,9 @@ type introspector struct {
 }
 
 type answer struct {
-	claims *Claims
-	until  time.Time
+	sight *sighting
+	asked time.Time
+	until time.Time
 }
 
 var errInactive = invalid("The token is not active: it is unknown, has expired or was revoked.")
@@ -47,25 +49,70 @@ func newIntrospector(in *introspection, keys *keyring) *introspector {
 	}
 }
 
-// ask is the issuer's answer about an active token, or errInactive. Any other
-// error means that there is no answer.
-func (in *introspector) ask(ctx context.Context, token string) (*Claims, error) {
-	if in.ttl == 0 {
-		return in.fetch(ctx, token)
+// ask is the issuer's answer about an active token, no older than ttl, or
+// errInactive. Any other error means that there is no answer.
+func (in *introspector) ask(ctx context.Context, v *Verifier, token string, ttl time.Duration) (*sighting, error) {
+	var key [sha256.Size]byte
+	if ttl > 0 {
+		key = sha256.Sum256([]byte(token))
+		if s := in.known(key, ttl); s != nil {
+			return s, nil
+		}
 	}
-	key := sha256.Sum256([]byte(token))
-	in.mu.Lock()
-	a, ok := in.kept[key]
-	in.mu.Unlock()
-	if ok && time.Now().Before(a.until) {
-		return a.claims, nil
+	ctx, cancel := context.WithTimeout(ctx, introspectTimeout)
+	defer cancel()
+	select {
+	case in.turns <- struct{}{}:
+		defer func() { <-in.turns }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("no turn to introspect: %w", ctx.Err())
 	}
-	until := time.Now().Add(in.ttl) // counted from the question, not the answer
+	if ttl > 0 { // somebody may have asked the same while this waited
+		if s := in.known(key, ttl); s != nil {
+			return s, nil
+		}
+	}
+	asked := time.Now() // the answer may be as old as the question
 	claims, err := in.fetch(ctx, token)
-	if err == nil && len(claims.payload) <= maxKeptAnswer {
-		in.keep(key, answer{claims, until})
+	if err != nil {
+		return nil, err
 	}
-	return claims, err
+	s := &sighting{by: v, principal: Principal{Claims: *claims}}
+	s.principal.sight = s
+	s.name(v)
+	if ttl > 0 && len(claims.payload) <= maxKeptAnswer {
+		in.keep(key, answer{s, asked, asked.Add(ttl)})
+	}
+	return s, nil
+}
+
+// known is an answer that was kept, if it is no older than ttl.
+func (in *introspector) known(key [sha256.Size]byte, ttl time.Duration) *sighting {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	a, ok := in.kept[key]
+	if now := time.Now(); !ok || !now.Before(a.until) || now.Sub(a.asked) >= ttl {
+		return nil
+	}
+	return a.sight
+}
+
+const (
+	staleTTL    = time.Second           // of an answer while what is known of revocations is too old
+	staleJitter = 50 * time.Millisecond // so that not all APIs ask the issuer at once when its feed ends
+)
+
+// confirm asks about a token that can't be judged by the feed.
+func (in *introspector) confirm(ctx context.Context, v *Verifier, token string) error {
+	key := sha256.Sum256([]byte(token))
+	if in.known(key, staleTTL) != nil {
+		return nil
+	}
+	if err := pause(ctx, rand.N(staleJitter)); err != nil {
+		return err
+	}
+	_, err := in.ask(ctx, v, token, staleTTL-rand.N(staleTTL/4))
+	return err
 }
 
 // keep makes room by dropping what is over and, if nothing is, any one.
@@ -90,14 +137,6 @@ func (in *introspector) keep(key [sha256.Size]byte, a answer) {
 }
 
 func (in *introspector) fetch(ctx context.Context, token string) (*Claims, error) {
-	ctx, cancel := context.WithTimeout(ctx, introspectTimeout)
-	defer cancel()
-	select {
-	case in.turns <- struct{}{}:
-		defer func() { <-in.turns }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("no turn to introspect: %w", ctx.Err())
-	}
 	endpoint, err := in.endpoint(ctx)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -141,7 +142,8 @@ type issuer struct {
 	override   map[string]http.HandlerFunc // by path
 	hits       map[string]int              // by path
 	introspect func(form url.Values) any
-	basic      string // "id:secret" as last presented
+	basic      string       // "id:secret" as last presented
+	log        *revocations // nil: no feed
 }
 
 func newIssuer(keys ...signer) *issuer {
@@ -184,15 +186,21 @@ func (is *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case override != nil:
 		override(w, r)
 	case r.URL.Path == "/.well-known/openid-configuration":
-		json.NewEncoder(w).Encode(map[string]any{
+		doc := map[string]any{
 			"issuer": base, "jwks_uri": base + "/jwks", "introspection_endpoint": base + "/introspect",
 			"response_types_supported": []string{"code"},
-		})
+		}
+		if is.log != nil {
+			doc["revocation_feed_endpoint"] = base + "/revocations"
+		}
+		json.NewEncoder(w).Encode(doc)
+	case strings.HasPrefix(r.URL.Path, "/revocations") && is.log != nil:
+		is.log.ServeHTTP(w, r)
 	case r.URL.Path == "/jwks":
 		if cache != "" {
 			w.Header().Set("Cache-Control", cache)
 		}
-		json.NewEncoder(w).Encode(must(jwks.NewSet(keys...)))
+		w.Write(document(keys))
 	case r.URL.Path == "/introspect" && introspect != nil:
 		r.ParseForm()
 		json.NewEncoder(w).Encode(introspect(r.PostForm))
@@ -201,6 +209,9 @@ func (is *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// document is a key set as it is served.
+func document(keys []jwks.Key) []byte { return must(json.Marshal(must(jwks.NewSet(keys...)))) }
+
 // RoundTrip answers from ServeHTTP without a network.
 func (is *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	is.mu.Lock()
@@ -208,6 +219,9 @@ func (is *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	is.mu.Unlock()
 	if down {
 		return nil, fmt.Errorf("connection refused")
+	}
+	if strings.Contains(r.Header.Get("Accept"), eventStream) {
+		return is.streamTo(r)
 	}
 	rec := httptest.NewRecorder()
 	is.ServeHTTP(rec, r)

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/feed"
 	"github.com/jeton-auth/jeton/oauth/jwks"
 )
 
@@ -36,8 +38,14 @@ type keyring struct {
 	out    outbound
 	log    *slog.Logger
 	maxAge time.Duration
+	clock  clock
 
-	now atomic.Pointer[published]
+	now     atomic.Pointer[published]
+	changed func() // after other keys were published
+	exact   atomic.Bool
+
+	wanted string // of expect
+	missed int
 
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
@@ -52,13 +60,15 @@ type keyring struct {
 // published is what one fetch brought; it never changes.
 type published struct {
 	metadata
-	keys    jwks.Set
-	fetched time.Time
-	wait    time.Duration // until the next fetch
+	keys       jwks.Set
+	hash       string        // of the document
+	generation uint64        // rises when the document changes
+	fetched    int64         // monotonic time at which the fetch began
+	wait       time.Duration // until the next fetch
 }
 
 // metadata is what matters of the issuer's discovery document.
-type metadata struct{ jwksURI, introspection string }
+type metadata struct{ jwksURI, introspection, feed string }
 
 type flight struct {
 	done chan struct{}
@@ -70,7 +80,7 @@ func newKeyring(c *config) (*keyring, error) {
 	if err != nil {
 		return nil, errors.New("verify: the issuer is not a URL")
 	}
-	k := &keyring{issuer: issuer, raw: c.issuer, log: c.log, maxAge: c.keysMaxAge}
+	k := &keyring{issuer: issuer, raw: c.issuer, log: c.log, maxAge: c.keysMaxAge, clock: c.clock, changed: func() {}}
 	k.out = newOutbound(c.client, isLoopback(issuer))
 	if err := k.out.check(issuer); err != nil {
 		return nil, fmt.Errorf("verify: the issuer: %w; plain http is for loopback hosts alone", err)
@@ -82,34 +92,90 @@ func newKeyring(c *config) (*keyring, error) {
 	return k, nil
 }
 
-// key is the published key kid. Before an unknown one is called so, the keys are
-// fetched anew, unless that was done a moment ago.
-func (k *keyring) key(ctx context.Context, kid string) (jwks.Key, error) {
+// first is the fetch that New waits for.
+func (k *keyring) first(ctx context.Context, introspects bool) error {
+	if err := k.refresh(ctx, 0); err != nil {
+		return fmt.Errorf("verify: the issuer can't be used: %w", err)
+	}
+	switch p := k.now.Load(); {
+	case len(p.keys.Keys()) == 0:
+		return fmt.Errorf("verify: the issuer can't be used: %s: %w", p.jwksURI, jwks.ErrNoKey)
+	case introspects && p.introspection == "":
+		return errNoEndpoint
+	}
+	return nil
+}
+
+// key is the published key kid, with the generation of the keys. Before an unknown
+// one is called so, the keys are fetched anew, unless that was done a moment ago.
+func (k *keyring) key(ctx context.Context, kid string) (jwks.Key, uint64, error) {
 	every := missingEvery
-	if p := k.current(); p != nil {
+	if p := k.current(k.clock()); p != nil {
 		if key, ok := p.keys.Key(kid); ok {
-			return key, nil
+			return key, p.generation, nil
 		}
 		every = unknownEvery
 	}
 	if err := k.refresh(ctx, every); err != nil {
-		return jwks.Key{}, err
+		return jwks.Key{}, 0, err
 	}
-	if p := k.current(); p != nil {
+	if p := k.current(k.clock()); p != nil {
 		if key, ok := p.keys.Key(kid); ok {
-			return key, nil
+			return key, p.generation, nil
 		}
-		return jwks.Key{}, errUnknownKey
+		return jwks.Key{}, 0, errUnknownKey
 	}
-	return jwks.Key{}, errors.New("its keys are too old to be believed")
+	return jwks.Key{}, 0, errors.New("its keys are too old to be believed")
+}
+
+// feedKey is the published key kid by which heartbeats are signed.
+func (k *keyring) feedKey(kid string) (jwks.Key, bool) {
+	p := k.current(k.clock())
+	if p == nil {
+		return jwks.Key{}, false
+	}
+	key, ok := p.keys.FeedKey(kid)
+	return key, ok && key.Alg == oauth.ES256
 }
 
 // current is what was published last, or nil when that is too long ago.
-func (k *keyring) current() *published {
-	if p := k.now.Load(); p != nil && time.Since(p.fetched) < k.maxAge {
+func (k *keyring) current(m moment) *published {
+	if p := k.now.Load(); p != nil && m.mono-p.fetched < int64(k.maxAge) {
 		return p
 	}
 	return nil
+}
+
+// holds tells whether the keys of a generation are still those that count.
+func (k *keyring) holds(generation uint64, m moment) bool {
+	p := k.current(m)
+	return p != nil && p.generation == generation
+}
+
+// expect is told by each heartbeat the hash of the issuer's key set. Another one than
+// that of the keys here has them fetched at once; again after a second, and then ever
+// more rarely, while what is fetched is not what was signed. One at a time calls it.
+func (k *keyring) expect(hash string) {
+	p := k.now.Load()
+	if p == nil || p.hash == hash {
+		k.missed = 0
+		return
+	}
+	if k.wanted != hash {
+		k.wanted, k.missed = hash, 0
+	}
+	every := min(missingEvery<<min(k.missed, 10), maxBackoff)
+	k.mu.Lock()
+	due := k.flight == nil && time.Since(k.began) >= every
+	k.mu.Unlock()
+	if !due {
+		return
+	}
+	if k.missed++; k.missed == 5 {
+		k.log.Warn("verify: the issuer's keys are not those that its revocation feed vouches for; a cache before them may be to blame", "issuer", k.raw)
+	}
+	k.exact.Store(true)
+	k.start(0)
 }
 
 // refresh fetches the keys, unless the newest fetch began less than every ago:
@@ -141,14 +207,18 @@ func (k *keyring) start(every time.Duration) *flight {
 	began := time.Now()
 	k.flight, k.began = f, began
 	k.wg.Go(func() {
-		p, err := k.fetch(began)
+		p, err := k.fetch()
 		k.mu.Lock()
-		defer k.mu.Unlock()
+		var last *published
 		if err == nil {
-			k.now.Store(p)
+			last = k.now.Swap(p)
 		}
 		k.flight, k.outcome, f.err = nil, err, err
 		close(f.done)
+		k.mu.Unlock()
+		if last != nil && last.generation != p.generation {
+			k.changed()
+		}
 	})
 	return f
 }
@@ -194,20 +264,27 @@ func (k *keyring) close() {
 
 // fetch gets the keys, and the metadata first if it isn't known or the newest
 // fetch failed with it.
-func (k *keyring) fetch(began time.Time) (*published, error) {
+func (k *keyring) fetch() (*published, error) {
 	ctx, cancel := context.WithTimeout(k.ctx, fetchTimeout)
 	defer cancel()
-	p := &published{fetched: began}
-	if last := k.now.Load(); last != nil && k.outcome == nil {
+	p := &published{fetched: k.clock().mono}
+	last := k.now.Load()
+	if last != nil && k.outcome == nil {
 		p.metadata = last.metadata
 	} else if err := k.discover(ctx, &p.metadata); err != nil {
 		return nil, err
 	}
-	doc, header, err := k.out.get(ctx, p.jwksURI, "application/jwk-set+json, application/json", jwks.MaxSize)
+	doc, header, err := k.out.get(ctx, p.jwksURI, "application/jwk-set+json, application/json", jwks.MaxSize, k.exact.Swap(false))
 	if err != nil {
 		return nil, err
 	}
-	p.wait = refreshAfter(header)
+	p.wait, p.hash = refreshAfter(header), feed.JWKSHash(doc)
+	if last != nil {
+		p.generation = last.generation
+	}
+	if last == nil || last.hash != p.hash {
+		p.generation++
+	}
 	// An issuer that publishes no key has taken its keys back: that counts too.
 	if p.keys, err = jwks.Parse(doc); err != nil && !errors.Is(err, jwks.ErrNoKey) {
 		return nil, fmt.Errorf("%s: %w", p.jwksURI, err)
@@ -225,7 +302,7 @@ func (k *keyring) discover(ctx context.Context, m *metadata) error {
 		origin + path + "/.well-known/openid-configuration",
 		origin + "/.well-known/oauth-authorization-server" + path,
 	} {
-		doc, _, err := k.out.get(ctx, at, "application/json", jwks.MaxSize)
+		doc, _, err := k.out.get(ctx, at, "application/json", jwks.MaxSize, false)
 		if err == nil {
 			err = k.readMetadata(string(doc), m)
 		}
@@ -249,6 +326,8 @@ func (k *keyring) readMetadata(doc string, m *metadata) error {
 			read.jwksURI = r.claim(name)
 		case "introspection_endpoint":
 			read.introspection = r.claim(name)
+		case "revocation_feed_endpoint":
+			read.feed = r.claim(name)
 		default:
 			r.skip()
 		}

@@ -39,7 +39,7 @@ func (v *Verifier) RequireAll(needs ...Requirement) func(http.Handler) http.Hand
 			}
 			p, err := v.Verify(req.Context(), token)
 			if err == nil {
-				err = r.check(p, v.now())
+				err = r.check(p, v.unix(v.clock()))
 			}
 			if err != nil {
 				v.refuse(w, req, &r, err)

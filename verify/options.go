@@ -28,10 +28,17 @@ type config struct {
 	keysMaxAge time.Duration
 	lazy       bool
 	client     *http.Client
-	now        func() time.Time
+	now        func() time.Time // nil: the machine's clock
+	clock      clock            // of tests
 	log        *slog.Logger
 	resource   *Resource
 	introspect *introspection
+	asked      *introspection // by Introspect alone: opaque tokens are not taken
+	feed       *following
+	maxStale   time.Duration // 0: not said
+	policy     Policy
+	cacheBytes int
+	hooks      Hooks
 }
 
 var allAlgs = []oauth.Alg{oauth.ES256, oauth.ES384, oauth.EdDSA, oauth.PS256, oauth.RS256}
@@ -43,7 +50,7 @@ func newConfig(issuer string, opts []Option) (*config, error) {
 		nbf:        30 * time.Second,
 		iat:        30 * time.Second,
 		keysMaxAge: 24 * time.Hour,
-		now:        time.Now,
+		cacheBytes: DefaultCacheBytes,
 		log:        slog.Default(),
 	}
 	for _, opt := range opts {
@@ -67,7 +74,13 @@ func newConfig(issuer string, opts []Option) (*config, error) {
 	case c.keysMaxAge < minRefresh:
 		return nil, fmt.Errorf("verify: KeysMaxAge is %v; use %v or more", c.keysMaxAge, minRefresh)
 	}
-	return c, c.introspect.check()
+	if c.clock == nil {
+		c.clock = newClock(c.now)
+	}
+	if err := c.introspect.check(); err != nil {
+		return nil, err
+	}
+	return c, c.checkFeed()
 }
 
 // Audience names the identifiers under which tokens are meant for this API: a
@@ -104,7 +117,8 @@ func Lazy() Option { return func(c *config) { c.lazy = true } }
 func HTTPClient(client *http.Client) Option { return func(c *config) { c.client = client } }
 
 // Clock judges the times in tokens by now instead of time.Now. Refreshing and
-// caching go by the machine's monotonic clock all the same.
+// caching, and how old the knowledge of revocations is, go by the machine's own
+// clocks all the same.
 func Clock(now func() time.Time) Option { return func(c *config) { c.now = now } }
 
 // Logger takes what the API's operator should know; slog.Default without this
@@ -115,53 +129,6 @@ func Logger(log *slog.Logger) Option { return func(c *config) { c.log = log } }
 // the description, where Verifier.Metadata must be mounted.
 func Metadata(r Resource) Option { return func(c *config) { c.resource = &r } }
 
-// Introspection puts opaque tokens to the issuer's introspection endpoint (RFC
-// 7662), with the API's own id and secret in Basic authentication. Without it
-// only JWTs are taken.
-func Introspection(id, secret string, opts ...IntrospectionOption) Option {
-	return func(c *config) {
-		c.introspect = &introspection{id: id, secret: secret, parallel: 32}
-		for _, opt := range opts {
-			opt(c.introspect)
-		}
-	}
-}
-
-// IntrospectionOption changes when and how the issuer is asked about tokens.
-type IntrospectionOption func(*introspection)
-
-type introspection struct {
-	id, secret string
-	each       bool
-	ttl        time.Duration
-	parallel   int
-}
-
-func (in *introspection) check() error {
-	switch {
-	case in == nil:
-		return nil
-	case in.id == "" || in.secret == "":
-		return errors.New("verify: Introspection needs the API's id and secret at the issuer")
-	case in.ttl < 0 || in.ttl > MaxCacheFor:
-		return fmt.Errorf("verify: CacheFor is %v; use 0 to %v", in.ttl, MaxCacheFor)
-	case in.parallel < 1:
-		return errors.New("verify: Parallel must be 1 or more")
-	}
-	return nil
-}
-
-// ConfirmEach asks the issuer about JWTs too, after they were found valid
-// locally, so that a revoked one is refused at once.
-func ConfirmEach() IntrospectionOption { return func(in *introspection) { in.each = true } }
-
-// MaxCacheFor bounds CacheFor.
-const MaxCacheFor = time.Minute
-
-// CacheFor keeps each answer that a token is active for d: that long a revoked
-// token may still be taken. Nothing is kept without this option.
-func CacheFor(d time.Duration) IntrospectionOption { return func(in *introspection) { in.ttl = d } }
-
-// Parallel bounds how many tokens are put to the issuer at once: 32 without this
-// option. Others wait their turn, five seconds at most.
-func Parallel(n int) IntrospectionOption { return func(in *introspection) { in.parallel = n } }
+// CacheBytes bounds the memory for tokens that were verified, so that the next sight
+// of one costs a look-up: DefaultCacheBytes without this option. 0 keeps none.
+func CacheBytes(n int) Option { return func(c *config) { c.cacheBytes = n } }

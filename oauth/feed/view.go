@@ -91,17 +91,22 @@ type Claims struct {
 
 // NewNames hashes what a token answers to.
 func NewNames(c Claims) *Names {
-	n := &Names{
-		token: NewID(Token, c.ID), grant: NewID(Grant, Handle(c.ID)), subject: NewID(Subject, c.Subject), client: NewID(Client, c.ClientID),
-		rev: c.Rev, issued: c.IssuedAt, hasRev: c.HasRev, hasSession: c.SessionID != "", keyed: c.KeyID != "",
-	}
-	if n.hasSession {
+	n := new(Names)
+	n.Set(c)
+	return n
+}
+
+// Set is NewNames into n, which must be new.
+func (n *Names) Set(c Claims) {
+	n.token, n.grant = NewID(Token, c.ID), NewID(Grant, Handle(c.ID))
+	n.subject, n.client = NewID(Subject, c.Subject), NewID(Client, c.ClientID)
+	n.rev, n.hasRev, n.issued = c.Rev, c.HasRev, c.IssuedAt
+	if n.hasSession = c.SessionID != ""; n.hasSession {
 		n.session = NewID(Session, c.SessionID)
 	}
-	if n.keyed {
+	if n.keyed = c.KeyID != ""; n.keyed {
 		n.key = NewID(Key, c.KeyID)
 	}
-	return n
 }
 
 // IDs are the token's names as entries of absolute kinds give them: those of the

@@ -54,6 +54,10 @@ type wireEntry struct {
 	At    int64  `json:"t"`
 }
 
+// ErrUnknownKind says that an entry revokes something that this reader does not
+// understand. It must not take tokens on trust any more.
+var ErrUnknownKind = errors.New("feed: a kind of entry that is not known here")
+
 var errBatch = errors.New("feed: not a batch of entries")
 
 // ParseBatch reads a batch and checks that its entries are numbered one after the
@@ -91,7 +95,7 @@ func (e Entry) check(n int64) error {
 		return fmt.Errorf("%w: %d stands in the place of %d", ErrGap, e.N, n)
 	case !e.Kind.known():
 		// Left out it would be a revocation that is not seen.
-		return fmt.Errorf("feed: entry %d has the kind %q, which is not known here: use a newer reader", e.N, e.Kind)
+		return fmt.Errorf("%w: entry %d is of the kind %q; use a newer reader", ErrUnknownKind, e.N, e.Kind)
 	case e.Until <= 0 || e.At < 0 || len(e.Value) > maxValue:
 		return fmt.Errorf("feed: entry %d is malformed", e.N)
 	}
