@@ -50,7 +50,13 @@ func (in *instance) call(ctx context.Context, std *streams, method, path string,
 	if err != nil {
 		return err
 	}
-	status, reply, err := ask(req, server.SocketPath(c))
+	var status int
+	var reply []byte
+	if socket, none := server.SocketPath(c); none == nil {
+		status, reply, err = ask(req, socket)
+	} else {
+		err = errNobody
+	}
 	if errors.Is(err, errNobody) {
 		status, reply, err = askInside(req, c)
 	}

@@ -133,14 +133,30 @@ func (r *reader) checkListen(s string) {
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 
-// checkStore leaves an absolute path in c.Store where the file has a relative one.
+// checkStore leaves an absolute path in c.Store where the file has a relative one, and
+// the URL where it names what holds one: there may be a password in it.
 func (r *reader) checkStore(c *Config) {
+	if name, ok := strings.CutPrefix(c.Store, "env:"); ok {
+		c.Store, _ = r.env(name)
+		if c.Store == "" {
+			r.add("store", "the environment variable %s is not set or empty: set it", quote(name))
+			return
+		}
+	} else if file, ok := strings.CutPrefix(c.Store, "file:"); ok {
+		if c.Store = strings.TrimSpace(r.secretFile(file, "store")); c.Store == "" {
+			return
+		}
+	}
 	path, ok := strings.CutPrefix(c.Store, "sqlite:")
 	switch {
 	case c.Store == "":
-		r.add("store", "is required: write sqlite:PATH, for instance sqlite:/var/lib/jeton/jeton.db")
+		r.add("store", "is required: write sqlite:PATH, for instance sqlite:/var/lib/jeton/jeton.db, or postgres://…")
+	case strings.HasPrefix(c.Store, "postgres://") || strings.HasPrefix(c.Store, "postgresql://"):
+		if host, _, _ := strings.Cut(strings.SplitN(c.Store, "://", 2)[1], "?"); host == "" || !printable(c.Store) {
+			r.add("store", "is not a URL that PostgreSQL's clients understand: write for instance postgres://jeton@db.example.com:5432/jeton?sslmode=verify-full")
+		}
 	case !ok:
-		r.add("store", "must be sqlite:PATH, for instance sqlite:/var/lib/jeton/jeton.db: this version knows no other store")
+		r.add("store", "must be sqlite:PATH, for instance sqlite:/var/lib/jeton/jeton.db, or postgres://…")
 	case path == "" || !printable(path) || strings.ContainsAny(path, "?#%") || strings.HasPrefix(path, ":"):
 		r.add("store", "must name a file: write for instance sqlite:/var/lib/jeton/jeton.db, without options")
 	default:

@@ -28,7 +28,7 @@ type Config struct {
 	Listen           string       `yaml:"listen"`
 	TLS              *TLS         `yaml:"tls"`
 	BehindProxy      *BehindProxy `yaml:"behind_proxy"`
-	Store            string       `yaml:"store"`              // "sqlite:" and a path
+	Store            string       `yaml:"store"`              // "sqlite:" and a path, or "postgres://" and where
 	KeyEncryptionKey Key          `yaml:"key_encryption_key"` // 32 bytes
 	Profile          string       `yaml:"profile"`            // "oidc"
 	Brand            Brand        `yaml:"brand"`

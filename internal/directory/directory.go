@@ -5,7 +5,6 @@ package directory
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -31,20 +30,9 @@ type snapshot struct {
 // Open reads the declared clients and resources. Those that are built in have no row
 // and are always there.
 func Open(ctx context.Context, st *store.Store, builtin ...spec.Resource) (*Directory, error) {
-	clients, err := st.Read(ctx).Clients()
+	snap, err := read(ctx, st)
 	if err != nil {
-		return nil, fmt.Errorf("directory: %w", err)
-	}
-	resources, err := st.Read(ctx).Resources()
-	if err != nil {
-		return nil, fmt.Errorf("directory: %w", err)
-	}
-	snap := &snapshot{1, make(map[string]*store.Client, len(clients)), make(map[string]*store.Resource, len(resources))}
-	for _, c := range clients {
-		snap.clients[c.ID] = &c
-	}
-	for _, r := range resources {
-		snap.resources[r.ID] = &r
+		return nil, err
 	}
 	for _, r := range builtin {
 		snap.resources[r.ID] = &store.Resource{Resource: r, Source: store.SourceBuiltin}
@@ -114,7 +102,7 @@ func (d *Directory) refreshClient(tx *store.Tx, id string) error {
 		return err
 	}
 	tx.AfterCommit(func() { d.change(func(s *snapshot) { s.clients[id] = &now }) })
-	return nil
+	return tx.NoteChange(store.ChangedDirectory)
 }
 
 // DeleteClient removes a client in a transaction.
@@ -123,7 +111,7 @@ func (d *Directory) DeleteClient(tx *store.Tx, id string) error {
 		return err
 	}
 	tx.AfterCommit(func() { d.change(func(s *snapshot) { delete(s.clients, id) }) })
-	return nil
+	return tx.NoteChange(store.ChangedDirectory)
 }
 
 // PutResource creates or replaces a resource in a transaction.
@@ -136,7 +124,7 @@ func (d *Directory) PutResource(tx *store.Tx, r store.Resource) error {
 		return err
 	}
 	tx.AfterCommit(func() { d.change(func(s *snapshot) { s.resources[r.ID] = &now }) })
-	return nil
+	return tx.NoteChange(store.ChangedDirectory)
 }
 
 // DeleteResource removes a resource in a transaction.
@@ -145,7 +133,7 @@ func (d *Directory) DeleteResource(tx *store.Tx, id string) error {
 		return err
 	}
 	tx.AfterCommit(func() { d.change(func(s *snapshot) { delete(s.resources, id) }) })
-	return nil
+	return tx.NoteChange(store.ChangedDirectory)
 }
 
 func (d *Directory) change(f func(*snapshot)) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -30,6 +31,9 @@ func (d *Door) origin(w http.ResponseWriter, r *http.Request) audit.Origin {
 // fail writes an error as JSON (RFC 6749 §5.2). A failure of ours is logged with its
 // cause under the request's id.
 func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, store.ErrUnavailable) {
+		err = &oauth.Error{Code: oauth.TemporarilyUnavailable, Description: "The server's database does not answer at the moment. Try again.", Cause: err}
+	}
 	e := oauth.AsError(err)
 	status := e.Code.Status()
 	if e.Cause != nil {

@@ -65,7 +65,7 @@ func (i *Introspect) answer(r *http.Request, res *store.Resource, client *store.
 		}
 		return i.refresh(r, client, token)
 	}
-	t, err := i.Reader.Access(token, i.Store.Now())
+	t, err := i.Reader.Confirmed(r.Context(), token, i.Store.Now())
 	switch {
 	case errors.Is(err, tokens.ErrInvalid):
 		return inactive, nil

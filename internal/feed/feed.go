@@ -99,6 +99,18 @@ func (f *Feed) close() {
 	f.wake = make(chan struct{})
 }
 
+// Restart begins anew where the log stands: entries are gone that were never sent.
+// Every stream is cut, and its reader gets a snapshot.
+func (f *Feed) Restart() {
+	at, _ := f.log.Position()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sent, f.chunks = at, nil
+	f.next += 2 // nobody is in time for what was never there
+	close(f.wake)
+	f.wake = make(chan struct{})
+}
+
 // pause gathers entries for a while, the longer the more readers there are.
 func (f *Feed) pause(ctx context.Context) {
 	f.mu.Lock()

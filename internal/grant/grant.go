@@ -55,7 +55,11 @@ const usedGrants = 4096
 
 // New makes a Grants.
 func New(st *store.Store, peppers Peppers, log *revoke.Log) *Grants {
-	return &Grants{st, peppers, log, recent.New[store.GrantID, remembered](usedGrants)}
+	s := &Grants{st: st, peppers: peppers, log: log}
+	if !st.Shared() { // other nodes move grants too
+		s.used = recent.New[store.GrantID, remembered](usedGrants)
+	}
+	return s
 }
 
 // Handle names a grant in tokens: base64url of its id.

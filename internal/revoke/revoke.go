@@ -45,6 +45,9 @@ type Log struct {
 	tail     []record // the newest entries, without gaps, up to the position
 	segments segments
 	changed  chan struct{}
+
+	following     sync.Mutex
+	confirmations confirmations
 }
 
 // record is an entry with the running hash before it.
@@ -95,7 +98,8 @@ func Open(ctx context.Context, st *store.Store, log *slog.Logger) (*Log, error) 
 		}
 		after = rows[len(rows)-1].N
 	}
-	if l.position.N != issuer.Head || l.position.Hash != issuer.Hash {
+	// Other nodes may have added more meanwhile.
+	if l.position.N < issuer.Head || l.position.N == issuer.Head && l.position.Hash != issuer.Hash {
 		return nil, fmt.Errorf("revocation log: its entries end at %d and don't lead to what is noted at %d: rows were lost or changed; restore the database from a backup", l.position.N, issuer.Head)
 	}
 	return l, nil
@@ -148,11 +152,7 @@ func (l *Log) Add(tx *store.Tx, cause string, entries ...Entry) error {
 			return err
 		}
 	}
-	tx.AfterCommit(func() {
-		if err := l.take(rows); err != nil {
-			l.log.Error("a revocation is in the database and not in memory: restart the server", slog.Any("error", err))
-		}
-	})
+	tx.AfterCommit(func() { l.committed(rows) })
 	return nil
 }
 
@@ -208,14 +208,10 @@ func (l *Log) take(rows []store.Revocation) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, r := range rows {
-		e := r.Entry()
-		if e.N != l.position.N+1 || r.Before != l.position.Hash {
-			return fmt.Errorf("entry %d does not follow %d", e.N, l.position.N)
-		}
-		l.tail = append(l.tail, record{e, r.Before})
-		l.position.N, l.position.Hash = e.N, r.Before.Next(e)
-		l.segments.add(e)
+	before := l.position.N
+	err := l.append(rows)
+	if l.position.N == before {
+		return err
 	}
 	if len(l.tail) > 2*tailKept {
 		l.tail = append([]record(nil), l.tail[len(l.tail)-tailKept:]...)
@@ -223,6 +219,25 @@ func (l *Log) take(rows []store.Revocation) error {
 	l.head.Store(l.position.N)
 	close(l.changed)
 	l.changed = make(chan struct{})
+	return err
+}
+
+// append moves the position over the rows that follow it; the caller holds the lock.
+func (l *Log) append(rows []store.Revocation) error {
+	for _, r := range rows {
+		e := r.Entry()
+		switch {
+		case e.N <= l.position.N:
+			continue
+		case e.N > l.position.N+1:
+			return errBehind
+		case r.Before != l.position.Hash:
+			return fmt.Errorf("entry %d does not follow %d: the table is not the log that was read before", e.N, l.position.N)
+		}
+		l.tail = append(l.tail, record{e, r.Before})
+		l.position.N, l.position.Hash = e.N, r.Before.Next(e)
+		l.segments.add(e)
+	}
 	return nil
 }
 

@@ -147,7 +147,7 @@ func TestRevokeReportsFailure(t *testing.T) {
 			t.Errorf("the answer leaks a cause: %s", got.body)
 		}
 	}
-	if err := i.engine.Close(); err != nil {
+	if err := closeEngine(i.engine); err != nil {
 		t.Fatal(err)
 	}
 	i.open(testConfig)

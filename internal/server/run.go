@@ -58,8 +58,12 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 		}
 		ln = tls.NewListener(ln, public.TLSConfig)
 	}
-	socket, err := listenSocket(SocketPath(c))
-	if err != nil && !errors.Is(err, errLongPath) {
+	path, err := SocketPath(c)
+	var socket net.Listener
+	if err == nil {
+		socket, err = listenSocket(path)
+	}
+	if err != nil && !errors.Is(err, errLongPath) && !errors.Is(err, errShared) {
 		return errors.Join(err, ln.Close())
 	}
 	commands := httpServer(s.admin, s.log)
@@ -79,12 +83,13 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 			}
 		})
 	}
+	wg.Go(func() { s.followNodes(ctx) })
 	wg.Go(func() { s.feed.Run(ctx) })
 	serve(public, ln)
 	if socket != nil {
 		serve(commands, socket)
-	} else {
-		s.log.Warn("commands can't reach this server while it runs: the path of its store is too long for a unix socket", slog.String("path", SocketPath(c)))
+	} else if path != "" {
+		s.log.Warn("commands can't reach this server while it runs: the path of its store is too long for a unix socket", slog.String("path", path))
 	}
 	wg.Go(func() { jobs.Run(ctx, s.log, s.audit, holder(), s.jobs()) })
 	if s.opts.Reload != nil {
@@ -98,7 +103,7 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 	defer stop()
 	err = errors.Join(public.Shutdown(drain), commands.Shutdown(drain))
 	if socket != nil {
-		err = errors.Join(err, os.Remove(SocketPath(c)))
+		err = errors.Join(err, os.Remove(path))
 	}
 	wg.Wait()
 	select {

@@ -6,11 +6,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -36,10 +33,10 @@ import (
 	"github.com/jeton-auth/jeton/internal/recent"
 	"github.com/jeton-auth/jeton/internal/redeem"
 	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
-	"github.com/jeton-auth/jeton/internal/store/sqlite"
 	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
@@ -62,7 +59,7 @@ type Options struct {
 type Server struct {
 	opts    Options
 	log     *slog.Logger
-	engine  *sqlite.Engine
+	engine  store.Engine
 	store   *store.Store
 	audit   *audit.Log
 	ring    *keys.Ring
@@ -85,20 +82,22 @@ const begunFlows = 1024
 // the handlers. Nothing listens yet.
 func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	steady := clock.NewSteady(clock.System{})
-	if o.Clock == nil {
-		o.Clock = steady
-	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
 	c := o.Config
-	s := &Server{opts: o, log: o.Log, engine: &sqlite.Engine{}}
+	s := &Server{opts: o, log: o.Log}
+	var dsn string
+	s.engine, dsn = engine(c)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.store, err = store.Open(ctx, s.engine, DatabasePath(c), o.Clock, o.Log); err != nil {
+	if _, embedded := s.engine.(store.SingleWriter); embedded && s.opts.Clock == nil {
+		s.opts.Clock = steady // of a shared database time is its own
+	}
+	if s.store, err = store.Open(ctx, s.engine, dsn, s.opts.Clock, o.Log); err != nil {
 		return nil, err
 	}
 	if err = s.begin(ctx, steady); err != nil {
@@ -147,7 +146,9 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	flows := &authorize.Flows{
 		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader},
 		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions,
-		Begun: recent.New[store.FlowID, store.Flow](begunFlows),
+	}
+	if !s.store.Shared() { // another node may change a flow
+		flows.Begun = recent.New[store.FlowID, store.Flow](begunFlows)
 	}
 	routes, err := endpoints.Routes(prefix(c.Issuer), endpoints.All{
 		Metadata: &endpoints.Metadata{
@@ -219,15 +220,7 @@ func (s *Server) Close() error {
 		err = errors.Join(err, s.store.Close())
 		s.store = nil
 	}
-	return errors.Join(err, s.engine.Close())
-}
-
-// DatabasePath is where the store that a configuration names lies.
-func DatabasePath(c *config.Config) string { return strings.TrimPrefix(c.Store, "sqlite:") }
-
-// SocketPath is where a running server hears commands.
-func SocketPath(c *config.Config) string {
-	return filepath.Join(filepath.Dir(DatabasePath(c)), "jeton.sock")
+	return errors.Join(err, closeEngine(s.engine))
 }
 
 // prefix is the path under which the issuer lies.
@@ -253,4 +246,5 @@ func locales() []string {
 	return all
 }
 
-func holder() string { return fmt.Sprintf("%s-%d", runtime.GOOS, time.Now().UnixNano()) }
+// holder names this process among the nodes.
+func holder() string { return secret.ID() }

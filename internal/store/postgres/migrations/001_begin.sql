@@ -174,3 +174,9 @@ CREATE TABLE attempts (
   tat BIGINT  NOT NULL
 );
 CREATE INDEX attempts_tat ON attempts (tat);
+
+-- How often nodes must read again what they hold in memory.
+CREATE TABLE changes (
+  name TEXT    PRIMARY KEY,
+  n    BIGINT  NOT NULL
+);

@@ -173,3 +173,9 @@ CREATE TABLE attempts (
   tat INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempts_tat ON attempts (tat);
+
+-- How often nodes must read again what they hold in memory.
+CREATE TABLE changes (
+  name TEXT    PRIMARY KEY,
+  n    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
