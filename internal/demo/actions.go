@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -104,6 +105,9 @@ func (a *web) refresh(ctx context.Context, acc *account) *result {
 		_, err = a.identify(ctx, acc, next)
 	}
 	if err != nil {
+		if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.ErrorCode == string(oauth.InvalidGrant) {
+			acc.revoked = true // the grant is over, and its tokens with it
+		}
 		return &result{Title: "The issuer gave no new token.", Detail: explain(err)}
 	}
 	acc.token = next

@@ -44,6 +44,7 @@ type issuer struct {
 	number   int64                 // of the refresh token
 	revoked  bool
 	dead     map[string]bool // access tokens revoked alone
+	most     int             // of them; then the grant ends
 	lag      int             // introspections after a revocation that still say active
 	opaque   bool
 	hint     string         // the id_token_hint of the last logout
@@ -208,6 +209,7 @@ func (is *issuer) revoke(w http.ResponseWriter, r *http.Request) {
 		is.revoked = true
 	case id == clientID && strings.Count(token, ".") == 2 && r.PostFormValue("token_type_hint") == "access_token":
 		is.dead[token] = true
+		is.revoked = is.most > 0 && len(is.dead) >= is.most
 	default:
 		send(w, 400, map[string]string{"error": "invalid_request", "error_description": "that is not the token"})
 	}

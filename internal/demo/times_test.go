@@ -15,7 +15,7 @@ import (
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.get("/times").shows(t, 200, "Nothing has been measured yet.", "log in")
+	s.get("/times").shows(t, 200, "Nothing has been measured yet.", "Log in to measure")
 	s.submit("/times").shows(t, 200, "Nothing has been measured yet.") // nobody is signed in
 	s.submit("/login").shows(t, 200, `href="/times"`)
 
@@ -33,9 +33,21 @@ func TestTimes(t *testing.T) {
 	s.submit("/call-api").shows(t, 200, "The API took the token.")
 
 	s.submit("/revoke").shows(t, 200, "Revoked.", "at the first call")
-	s.get("/times").shows(t, 200, `id="count">11<`, "10 fresh", "log in")
+	s.get("/times").shows(t, 200, `id="count">11<`, "10 fresh", "Log in to measure")
 	s.submit("/revoke").shows(t, 200, "refused the token before already")
 	s.submit("/times").shows(t, 200, "The issuer gave no new token.", `id="count">11<`)
+}
+
+// An issuer that ends a grant of which many tokens were revoked makes one log in again.
+func TestTimesUntilTheGrantEnds(t *testing.T) {
+	t.Parallel()
+	for most, want := range map[int]string{3: "3 fresh", rounds: "10 fresh"} {
+		s := newStage(t)
+		s.issuer.set(func() { s.issuer.most = most })
+		s.submit("/login")
+		s.submit("/times").shows(t, 200, "Measured.", want, "The issuer ended the grant then", "Log in to measure")
+		s.get("/").shows(t, 200, ">revoked<")
+	}
 }
 
 func TestTimesFail(t *testing.T) {
