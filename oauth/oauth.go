@@ -44,6 +44,8 @@ const (
 	TypAccessToken = "at+jwt"     // RFC 9068 §2.1
 	TypIDToken     = "JWT"        // OpenID Connect Core §2
 	TypLogoutToken = "logout+jwt" // OpenID Connect Back-Channel Logout §2.4
+
+	TypIntrospection = "token-introspection+jwt" // RFC 9701 §5
 )
 
 // Scopes with a meaning of their own (OpenID Connect Core §5.4 and §11).

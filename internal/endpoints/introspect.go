@@ -1,8 +1,12 @@
 package endpoints
 
 import (
+	"cmp"
 	"errors"
+	"mime"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/clientauth"
@@ -15,13 +19,15 @@ import (
 
 // Introspect is POST /introspect (RFC 7662). A protected API, authenticated by its
 // identifier and introspection secret, sees access tokens whose audience it is; a
-// client sees its own tokens. To everybody else a token is inactive.
+// client sees its own tokens. To everybody else a token is inactive. Who accepts a
+// signed answer gets one (RFC 9701).
 type Introspect struct {
 	Door
 	Clients *clientauth.Clients
 	Store   *store.Store
 	Grants  *grant.Grants
 	Reader  *tokens.Reader
+	Minter  *tokens.Minter
 }
 
 var inactive = []byte(`{"active":false}`)
@@ -54,7 +60,50 @@ func (i *Introspect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		i.fail(w, r, err)
 		return
 	}
-	web.RawJSON(w, http.StatusOK, answer)
+	if !accepts(r.Header, signedAnswer) {
+		web.RawJSON(w, http.StatusOK, answer)
+		return
+	}
+	caller, alg := "", clientAnswerAlg
+	if res != nil {
+		caller, alg = res.ID, res.AccessToken.Alg
+	} else {
+		caller = client.ID
+	}
+	signed, err := i.Minter.Introspection(i.Store.Now(), caller, alg, answer)
+	if err != nil {
+		i.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", signedAnswer)
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte(signed))
+}
+
+// signedAnswer is the media type of a signed answer, and clientAnswerAlg what signs
+// those for clients, who registered no algorithm for them (RFC 9701 §5 and §6).
+const (
+	signedAnswer    = "application/" + oauth.TypIntrospection
+	clientAnswerAlg = oauth.RS256
+)
+
+// accepts tells whether a request names a media type among those that it accepts.
+func accepts(h http.Header, kind string) bool {
+	for _, value := range h.Values("Accept") {
+		for part := range strings.SplitSeq(value, ",") {
+			if len(part) < len(kind) {
+				continue // what most ask for need not be parsed
+			}
+			named, params, err := mime.ParseMediaType(part)
+			if err != nil || named != kind {
+				continue
+			}
+			if q, err := strconv.ParseFloat(cmp.Or(params["q"], "1"), 64); err == nil && q > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // answer describes a token to an API, or to a client where res is nil.

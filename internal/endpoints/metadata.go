@@ -49,6 +49,7 @@ type metadata struct {
 	AuthMethods           []string          `json:"token_endpoint_auth_methods_supported"`
 	RevocationMethods     []string          `json:"revocation_endpoint_auth_methods_supported"`
 	IntrospectionMethods  []string          `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAlgs     []oauth.Alg       `json:"introspection_signing_alg_values_supported"`
 	ChallengeMethods      []string          `json:"code_challenge_methods_supported"`
 	ClaimTypes            []string          `json:"claim_types_supported"`
 	Prompts               []string          `json:"prompt_values_supported"`
@@ -98,6 +99,7 @@ func (m *Metadata) describe() metadata {
 		AuthMethods:          methods,
 		RevocationMethods:    methods,
 		IntrospectionMethods: confidential,
+		IntrospectionAlgs:    m.answerAlgs(),
 		ChallengeMethods:     []string{oauth.CodeChallengeS256},
 		ClaimTypes:           []string{"normal"},
 		Prompts:              []string{oauth.PromptNone, oauth.PromptLogin, oauth.PromptConsent, oauth.PromptSelectAccount},
@@ -115,6 +117,18 @@ func (m *Metadata) idAlgs() []oauth.Alg {
 	for _, c := range m.Directory.Clients() {
 		if c.IDTokenAlg != "" && !slices.Contains(algs, c.IDTokenAlg) {
 			algs = append(algs, c.IDTokenAlg)
+		}
+	}
+	return algs
+}
+
+// answerAlgs are the algorithms by which introspection answers are signed: that of
+// clients, and those of the resources' access tokens.
+func (m *Metadata) answerAlgs() []oauth.Alg {
+	algs := []oauth.Alg{clientAnswerAlg}
+	for _, r := range m.Directory.Resources() {
+		if len(r.SecretHash) > 0 && !slices.Contains(algs, r.AccessToken.Alg) {
+			algs = append(algs, r.AccessToken.Alg)
 		}
 	}
 	return algs

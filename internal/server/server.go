@@ -158,7 +158,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		JWKS:       &endpoints.JWKS{Ring: s.ring},
 		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher, Revoked: s.revoked},
 		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Reader: reader, Revoker: revoker},
-		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader},
+		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader, Minter: minter},
 		Revocations: &endpoints.Revocations{
 			Door: door, Issuer: c.Issuer, Clients: clients, Directory: dir, Store: s.store, Reader: reader, Feed: s.feed,
 		},

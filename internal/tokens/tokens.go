@@ -157,6 +157,18 @@ func (m *Minter) ID(now time.Time, id ID) (string, error) {
 	return m.sign(id.Alg, oauth.TypIDToken, o.end())
 }
 
+// Introspection signs an answer about a token for who asked (RFC 9701 §5). By its
+// type, and for want of sub, exp and jti, nobody takes it for a token.
+func (m *Minter) Introspection(now time.Time, caller string, alg oauth.Alg, answer []byte) (string, error) {
+	o := newObject(make([]byte, 0, len(answer)+256))
+	o.str("iss", m.issuer)
+	o.str("aud", caller)
+	o.num("iat", now.Unix())
+	o.name("token_introspection")
+	o.b = append(o.b, answer...)
+	return m.sign(alg, oauth.TypIntrospection, o.end())
+}
+
 // sign makes a compact JWS by the active key of an algorithm.
 func (m *Minter) sign(alg oauth.Alg, typ string, payload []byte) (string, error) {
 	signer, ok := m.ring.Signer(alg)
