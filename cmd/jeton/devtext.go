@@ -59,10 +59,10 @@ func (d *devDir) tour(line func(string, ...any), blank func()) {
   echo "$TOKEN"`,
 			d.issuer(), demoRobot, robotSecret)},
 		{"The API takes it", call},
-		{"The API's own question to the issuer: is it active?", ask},
+		{"Whoever has the API's secret may ask the issuer: is it active?", ask},
 		{"The robot revokes it", fmt.Sprintf(`curl -i %s/revoke -u "%s:$%s" -d "token=$TOKEN"`, d.issuer(), demoRobot, robotSecret)},
 		{"It is active no more …", ask},
-		{"… and the API refuses it: 401", call},
+		{"… and the API, which follows the issuer's revocation feed, refuses it: 401", call},
 	} {
 		line("# %d. %s", i+1, step.what)
 		line("%s", step.command)

@@ -5,8 +5,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // call asks the API with an access token; an empty one is left out.
@@ -56,13 +59,46 @@ func TestAPI(t *testing.T) {
 	}
 }
 
-func TestAPIRefusesRevokedAtOnce(t *testing.T) {
+// answers waits until the API answers a call with a status.
+func (s *stage) answers(token string, status int) page {
+	s.t.Helper()
+	tick, late := time.NewTicker(time.Millisecond), time.After(30*time.Second)
+	defer tick.Stop()
+	for {
+		p := s.call("GET", token, "")
+		if p.StatusCode == status {
+			return p
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			s.t.Fatalf("the API answers %d, not %d", p.StatusCode, status)
+		}
+	}
+}
+
+func TestAPIHearsOfRevocations(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	token, other := s.issuer.accessToken(nil), s.issuer.accessToken(nil)
+	s.call("GET", token, "").shows(t, 200)
+	s.issuer.set(func() { s.issuer.log.revoke(feed.Token, s.issuer.jti(token), 0) })
+	s.answers(token, 401).shows(t, 401, "invalid_token")
+	s.call("GET", other, "").shows(t, 200)
+	s.issuer.set(s.issuer.end)
+	s.answers(other, 401)
+}
+
+// Without the issuer, tokens are taken for as long as what is known is fresh.
+func TestAPIDoesNotTrustSilence(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	token := s.issuer.accessToken(nil)
+	s.issuer.Close()
 	s.call("GET", token, "").shows(t, 200)
-	s.issuer.set(func() { s.issuer.revoked = true })
-	s.call("GET", token, "").shows(t, 401, "invalid_token")
+	if p := s.answers(token, 503); p.Header.Get("Retry-After") == "" || p.Header.Get("WWW-Authenticate") != "" {
+		t.Errorf("what can't be decided is answered with %v", p.Header)
+	}
 }
 
 func TestAPIKeepsTheNewestOrders(t *testing.T) {
@@ -91,7 +127,7 @@ func TestAPIKeepsTheNewestOrders(t *testing.T) {
 func TestAPIPages(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.get(s.api+"/").shows(t, 200, "verify.New", s.api, "not there yet")
+	s.get(s.api+"/").shows(t, 200, "verify.New", s.api, "verify.Feed", s.web+"/times")
 	s.get(s.api+"/.well-known/oauth-protected-resource").shows(t, 200, ScopeRead, s.issuer.URL)
 	s.get(s.api+"/nothing").shows(t, http.StatusNotFound)
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,10 +17,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/jeton-auth/jeton/internal/clock"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 const (
@@ -38,14 +41,16 @@ type issuer struct {
 	clock clock.Clock
 	key   *ecdsa.PrivateKey
 	api   string
+	log   *log
 
 	mu       sync.Mutex
 	codes    map[string]url.Values // the authorization request by code
+	logins   int                   // each begins a grant
 	number   int64                 // of the refresh token
 	revoked  bool
-	dead     map[string]bool // access tokens revoked alone
-	most     int             // of them; then the grant ends
-	lag      int             // introspections after a revocation that still say active
+	dead     int           // access tokens revoked alone
+	most     int           // of them; then the grant ends
+	lag      time.Duration // after which the feed tells of a revocation
 	opaque   bool
 	hint     string         // the id_token_hint of the last logout
 	idToken  map[string]any // changes to the next ID tokens
@@ -55,12 +60,8 @@ type issuer struct {
 }
 
 func newIssuer(t testing.TB, c clock.Clock) *issuer {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	is := &issuer{
-		t: t, clock: c, key: key, codes: map[string]url.Values{}, dead: map[string]bool{}, idToken: map[string]any{}, answer: url.Values{},
+		t: t, clock: c, key: newKey(t), codes: map[string]url.Values{}, idToken: map[string]any{}, answer: url.Values{},
 		userinfo: map[string]any{"sub": subject, "name": "Ada Lovelace", "email": "ada@example.com", "email_verified": true},
 	}
 	mux := http.NewServeMux()
@@ -69,10 +70,14 @@ func newIssuer(t testing.TB, c clock.Clock) *issuer {
 	mux.HandleFunc("GET /authorize", is.authorize)
 	mux.HandleFunc("POST /token", is.token)
 	mux.HandleFunc("POST /revoke", is.revoke)
-	mux.HandleFunc("POST /introspect", is.introspect)
 	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, _ *http.Request) { send(w, 200, is.userinfo) })
 	mux.HandleFunc("GET /logout", is.logout)
+	is.log = newLog(is)
 	is.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/revocations" { // which lasts
+			is.log.stream(w, r)
+			return
+		}
 		is.mu.Lock()
 		defer is.mu.Unlock()
 		mux.ServeHTTP(w, r)
@@ -87,6 +92,20 @@ func send(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// Close ends the streams, too, which the server would wait for.
+func (is *issuer) Close() {
+	is.log.close()
+	is.Server.Close()
+}
+
 // set changes the issuer while it serves.
 func (is *issuer) set(change func()) {
 	is.mu.Lock()
@@ -98,14 +117,15 @@ func (is *issuer) metadata(w http.ResponseWriter, _ *http.Request) {
 	send(w, 200, map[string]any{
 		"issuer": is.URL, "authorization_endpoint": is.URL + "/authorize", "token_endpoint": is.URL + "/token",
 		"jwks_uri": is.URL + "/jwks", "userinfo_endpoint": is.URL + "/userinfo", "revocation_endpoint": is.URL + "/revoke",
-		"introspection_endpoint": is.URL + "/introspect", "end_session_endpoint": is.URL + "/logout",
+		"revocation_feed_endpoint": is.URL + "/revocations", "end_session_endpoint": is.URL + "/logout",
 		"response_types_supported": []string{"code"}, "id_token_signing_alg_values_supported": []string{"ES256"},
 		"authorization_response_iss_parameter_supported": true,
 	})
 }
 
 func (is *issuer) jwks(w http.ResponseWriter, _ *http.Request) {
-	send(w, 200, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: is.key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(is.log.jwks)
 }
 
 func (is *issuer) authorize(w http.ResponseWriter, r *http.Request) {
@@ -142,6 +162,7 @@ func (is *issuer) token(w http.ResponseWriter, r *http.Request) {
 		}
 		nonce = asked.Get("nonce")
 		is.number, is.revoked = 1, false
+		is.logins++
 	case "refresh_token":
 		if r.PostFormValue("refresh_token") != refreshToken(is.number) || is.revoked {
 			refused = "invalid_grant"
@@ -175,7 +196,7 @@ func (is *issuer) accessToken(changes map[string]any) string {
 	now := is.clock.Now()
 	c := map[string]any{
 		"iss": is.URL, "sub": subject, "aud": []string{is.api, is.URL}, "client_id": clientID, "iat": now.Unix(), "exp": now.Unix() + 300,
-		"jti": "g1." + rand.Text(), "rev": 0, "scope": "openid profile email orders:read orders:write",
+		"jti": is.grant() + "." + rand.Text(), "rev": 0, "scope": "openid profile email orders:read orders:write",
 	}
 	maps.Copy(c, changes)
 	return is.sign("at+jwt", c)
@@ -186,7 +207,11 @@ func (is *issuer) sign(typ string, claims map[string]any) string {
 	if err != nil {
 		is.t.Error(err)
 	}
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: is.key, KeyID: "k1"}},
+	return is.jws("k1", is.key, typ, payload)
+}
+
+func (is *issuer) jws(kid string, key *ecdsa.PrivateKey, typ string, payload []byte) string {
+	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: kid}},
 		(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
 		is.t.Error(err)
@@ -202,38 +227,40 @@ func (is *issuer) sign(typ string, claims map[string]any) string {
 	return text
 }
 
+// grant is the handle of the last login's grant.
+func (is *issuer) grant() string { return fmt.Sprint("g", is.logins) }
+
+// end ends that grant.
+func (is *issuer) end() {
+	is.revoked = true
+	is.log.revoke(feed.Grant, is.grant(), is.lag)
+}
+
+// jti is the id of an access token.
+func (is *issuer) jti(token string) string {
+	var c struct {
+		ID string `json:"jti"`
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err = errors.Join(err, json.Unmarshal(payload, &c)); err != nil {
+		is.t.Error(err)
+	}
+	return c.ID
+}
+
 func (is *issuer) revoke(w http.ResponseWriter, r *http.Request) {
 	token := r.PostFormValue("token")
 	switch id, _, _ := r.BasicAuth(); {
 	case id == clientID && token == refreshToken(is.number):
-		is.revoked = true
+		is.end()
 	case id == clientID && strings.Count(token, ".") == 2 && r.PostFormValue("token_type_hint") == "access_token":
-		is.dead[token] = true
-		is.revoked = is.most > 0 && len(is.dead) >= is.most
+		is.log.revoke(feed.Token, is.jti(token), is.lag)
+		if is.dead++; is.dead == is.most {
+			is.end()
+		}
 	default:
 		send(w, 400, map[string]string{"error": "invalid_request", "error_description": "that is not the token"})
 	}
-}
-
-func (is *issuer) introspect(w http.ResponseWriter, r *http.Request) {
-	id, secret, _ := r.BasicAuth()
-	id, _ = url.QueryUnescape(id)
-	secret, _ = url.QueryUnescape(secret)
-	if id != is.api || secret != apiSecret {
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	token := r.PostFormValue("token")
-	active := !is.revoked && !is.dead[token] && (token == opaqueToken || strings.HasPrefix(token, "ey"))
-	if !active && is.lag > 0 {
-		is.lag--
-		active = true
-	}
-	answer := map[string]any{"active": active}
-	if active {
-		maps.Copy(answer, map[string]any{"sub": subject, "client_id": clientID, "aud": is.api, "scope": "orders:read"})
-	}
-	send(w, 200, answer)
 }
 
 func (is *issuer) logout(w http.ResponseWriter, r *http.Request) {
