@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -17,7 +18,7 @@ const readerDir = root + "/examples/feed-reader"
 func node(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	// The test cache sees what this process looks at, not what Node does.
-	for _, name := range []string{readerDir + "/reader.mjs", "testdata/reader.mjs"} {
+	for _, name := range []string{readerDir + "/reader.mjs", readerDir + "/reader.test.mjs", "testdata/reader.mjs"} {
 		if _, err := os.Stat(name); err != nil {
 			t.Fatal(err)
 		}
@@ -26,6 +27,20 @@ func node(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal("no Node in PATH: run make need, or apt-get install nodejs")
 	}
 	return exec.CommandContext(t.Context(), "node", args...)
+}
+
+// TestFeedReaderAlone runs the reader's own tests, and sees that none was left out.
+func TestFeedReaderAlone(t *testing.T) {
+	t.Parallel()
+	out, err := node(t, "--test", "--test-reporter=tap", readerDir+"/reader.test.mjs").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{`# pass [1-9]\d*`, "# fail 0", "# cancelled 0", "# skipped 0", "# todo 0"} {
+		if !regexp.MustCompile("(?m)^" + want + "$").Match(out) {
+			t.Errorf("the tests don't end with %s:\n%s", want, out)
+		}
+	}
 }
 
 // feedReader is the reader in JavaScript, following an issuer.
