@@ -160,6 +160,10 @@ func TestFeedReader(t *testing.T) {
 			i.run(t, "user", "disable", "ada@example.com", "-c", "jeton.yaml")
 			i.run(t, "user", "enable", "ada@example.com", "-c", "jeton.yaml")
 		}, false},
+		{"key", robot, func(token string) {
+			i.run(t, "key", "remove", header(t, token)["kid"].(string), "-c", "jeton.yaml")
+		}, true},
+		{"all", robot, func(string) { i.run(t, "revoke", "--all", "-c", "jeton.yaml") }, true},
 	} {
 		token := way.mint()
 		if r.revoked(token) {
