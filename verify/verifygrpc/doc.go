@@ -1,0 +1,17 @@
+// Package verifygrpc lets calls to a gRPC server through that bear a valid access
+// token, by a verify.Verifier:
+//
+//	rules := verifygrpc.Methods{
+//		"/shop.Orders/List":             verifygrpc.Token(verify.Scopes("orders:read")),
+//		"/shop.Orders/*":                verifygrpc.Token(verify.Scopes("orders:write")),
+//		"/grpc.health.v1.Health/Check":  verifygrpc.Open(),
+//	}
+//	grpc.NewServer(
+//		grpc.ChainUnaryInterceptor(verifygrpc.Unary(v, rules.Rule)),
+//		grpc.ChainStreamInterceptor(verifygrpc.Stream(v, rules.Rule)))
+//
+// Handlers find out who is calling by verify.PrincipalFrom. A stream ends when its
+// token is no longer good.
+//
+// It is a package of its own, so that who has no gRPC need not have its modules.
+package verifygrpc
