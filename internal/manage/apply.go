@@ -104,7 +104,11 @@ func (m *Manager) seed(ctx context.Context, by audit.Origin, u config.User) erro
 			return err
 		}
 	}
-	return m.addUser(ctx, by, &row)
+	err = m.addUser(ctx, by, &row)
+	if errors.Is(err, store.ErrConflict) {
+		return nil // another node that starts now was first
+	}
+	return err
 }
 
 func hashOf(s secret.Text) []byte {

@@ -42,15 +42,14 @@ func (m *Manager) CreateUser(ctx context.Context, by audit.Origin, n NewUser) (s
 		}
 	}
 	err := m.addUser(ctx, by, &u)
-	return u, err
+	return u, known(err, "user", u.Email)
 }
 
 func (m *Manager) addUser(ctx context.Context, by audit.Origin, u *store.User) error {
-	err := m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+	return m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		u.CreatedAt, u.UpdatedAt = tx.Now(), tx.Now()
 		return audit.Event{Type: audit.UserCreated, Subject: u.ID, Origin: by}, tx.CreateUser(*u)
 	})
-	return known(err, "user", u.Email)
 }
 
 func (m *Manager) hash(ctx context.Context, u store.User, text string) (string, error) {
