@@ -202,23 +202,31 @@ func (i *issuer) command(args ...string) *exec.Cmd {
 // begin starts the process and waits until it answers.
 func (i *issuer) begin() {
 	i.t.Helper()
+	if err := i.spawn(); err != nil {
+		i.t.Fatal(err)
+	}
+	if !i.ready() {
+		i.t.Fatalf("jeton did not start:\n%s", i.readLog())
+	}
+}
+
+// spawn starts the process.
+func (i *issuer) spawn() error {
 	log, err := os.OpenFile(i.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		i.t.Fatal(err)
+		return err
 	}
 	defer log.Close()
 	i.cmd, i.end = i.command("serve", "-c", "jeton.yaml"), make(chan struct{})
 	i.cmd.Stderr, i.cmd.Stdout = log, log
 	if err := i.cmd.Start(); err != nil {
-		i.t.Fatal(err)
+		return err
 	}
 	go func(cmd *exec.Cmd, end chan struct{}) {
 		_ = cmd.Wait() // how it ended stands in cmd.ProcessState
 		close(end)
 	}(i.cmd, i.end)
-	if !i.ready() {
-		i.t.Fatalf("jeton did not start:\n%s", i.readLog())
-	}
+	return nil
 }
 
 func (i *issuer) path(name string) string { return filepath.Join(i.dir, name) }

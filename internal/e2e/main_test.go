@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/pgtest"
 )
 
 // root is the repository's, seen from this package's directory.
@@ -38,7 +40,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
-	return m.Run()
+	return pgtest.Main(m) // which starts PostgreSQL when a test wants it
 }
 
 func build(path string) error {
