@@ -13,11 +13,15 @@ import (
 
 const (
 	api       = "https://api.example.com"
+	vault     = "https://vault.example.com" // its tokens are opaque
 	scope     = "orders:read"
 	robot     = "robot"
 	webClient = "shop-web"
 	callback  = "http://127.0.0.1:9/callback" // nobody listens: the browser here stops before it
 )
+
+// scopes are what the robot may do where.
+var scopes = map[string]string{api: scope, vault: "vault:open"}
 
 // target is an issuer as its clients know it.
 type target struct {
@@ -47,13 +51,18 @@ resources:
     scopes: [%[3]s]
     access_token: {format: jwt, lifetime: 5m, alg: ES256}
     introspection_secret: env:BENCH_API
+  - id: %[7]s
+    name: Vault
+    scopes: [vault:open]
+    access_token: {format: opaque, lifetime: 5m}
+    introspection_secret: env:BENCH_API
 clients:
   - id: %[4]s
     auth_method: client_secret_basic
     secret: env:BENCH_ROBOT
     grant_types: [client_credentials]
-    scopes: [%[3]s]
-    resources: [%[2]s]
+    scopes: [%[3]s, "vault:open"]
+    resources: [%[2]s, %[7]s]
   - id: %[5]s
     name: Web shop
     auth_method: client_secret_basic
@@ -90,7 +99,7 @@ func newIssuer(dir string, users int) (*issuer, error) {
 // stay in the database if they are there.
 func (i *issuer) configure(seeds int) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, configuration, i.addr, api, scope, robot, webClient, callback)
+	fmt.Fprintf(&text, configuration, i.addr, api, scope, robot, webClient, callback, vault)
 	for n := range seeds {
 		fmt.Fprintf(&text, "  - {email: %q, email_verified: true, name: Person %d, password: env:BENCH_PASSWORD}\n", i.user(n), n)
 	}

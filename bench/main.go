@@ -43,7 +43,7 @@ func main() {
 	b := bench{processors: runtime.NumCPU()}
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each row")
 	flag.DurationVar(&b.duration, "d", 1500*time.Millisecond, "how long a round is")
-	flag.StringVar(&b.only, "only", "", "only the rows whose name holds this: client_credentials, refresh, refresh_openid, introspection, discovery, jwks, flow, memory, start, growth")
+	flag.StringVar(&b.only, "only", "", "only the rows whose name holds this: client_credentials, refresh, refresh_openid, introspection, introspection_opaque, introspection_first, discovery, jwks, flow, memory, start, verify, revocation, growth")
 	flag.StringVar(&b.profileDir, "profile", "", "write a CPU profile of each rate row into this directory")
 	dir := flag.String("dir", "", "where the databases lie; it should be a real disk (default: the directory for temporary files)")
 	flag.Parse()
@@ -134,6 +134,20 @@ func (b *bench) others(ctx context.Context) (rows [][]string, err error) {
 			return nil, err
 		}
 		rows = append(rows, row)
+	}
+	if b.wants("verify") {
+		found, err := b.verifierRows(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, found...)
+	}
+	if b.wants("revocation") {
+		found, err := b.revocationRows(ctx, b.people)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, found...)
 	}
 	if b.wants("growth") {
 		fresh, err := newIssuer(filepath.Join(b.dir, "fresh"), 1)

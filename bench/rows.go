@@ -25,7 +25,8 @@ const (
 const (
 	connections = 16
 	warmUp      = time.Second
-	seen        = 64   // tokens that are introspected in turn
+	seen        = 64 // tokens that are introspected in turn
+	fresh       = 20_000
 	people      = 1000 // who log in during the flow row, each a few times
 )
 
@@ -55,7 +56,9 @@ var plans = []plan{
 	{"client_credentials", "client_credentials → ES256 JWT", bareSign, .75, clientCredentials},
 	{"refresh", "refresh rotation, durable", bareSign, .45, refresh("offline_access " + scope)},
 	{"refresh_openid", "refresh rotation with openid, durable", bareSigns, .45, refresh("openid offline_access " + scope)},
-	{"introspection", "introspection of JWTs seen before", bare, .60, introspection},
+	{"introspection", "introspection of JWTs seen before", bare, .60, introspection(api, seen)},
+	{"introspection_opaque", "introspection of opaque tokens seen before", bare, .60, introspection(vault, seen)},
+	{"introspection_first", "introspection of JWTs, first sight", bare, .40, introspection(api, fresh)},
 	{"discovery", "discovery", bareGet, .80, document("/.well-known/openid-configuration")},
 	{"jwks", "JWKS", bareGet, .80, document("/jwks")},
 }
@@ -147,22 +150,35 @@ func checkLogin(body []byte, openid bool) error {
 	return es256(got.Access)
 }
 
-func introspection(c *conn, i *issuer) ([]op, []byte, error) {
-	requests := make([][]byte, seen)
-	for n := range requests {
-		token, err := accessToken(c, post(i.addr, "/token", basic(robot, i.robotSecret), tokenForm()))
-		if err != nil {
-			return nil, nil, err
+// introspection asks about so many tokens of a resource in turn. More than the server
+// remembers, and each is seen for the first time again.
+func introspection(resource string, tokens int) func(*conn, *issuer) ([]op, []byte, error) {
+	return func(c *conn, i *issuer) ([]op, []byte, error) {
+		form := tokenForm()
+		form.Set("resource", resource)
+		form.Set("scope", scopes[resource])
+		requests := make([][]byte, tokens)
+		for n := range requests {
+			body, err := c.ok(post(i.addr, "/token", basic(robot, i.robotSecret), form))
+			if err != nil {
+				return nil, nil, err
+			}
+			token, err := text(body, "access_token")
+			if err != nil {
+				return nil, nil, err
+			}
+			requests[n] = post(i.addr, "/introspect", basic(resource, i.apiSecret), url.Values{"token": {token}})
+			if n < seen {
+				if err := active(c, requests[n]); err != nil { // from here on it was seen before
+					return nil, nil, err
+				}
+			}
 		}
-		requests[n] = post(i.addr, "/introspect", basic(api, i.apiSecret), url.Values{"token": {token}})
-		if err := active(c, requests[n]); err != nil { // from here on it was seen before
-			return nil, nil, err
-		}
+		var next atomic.Int64
+		return times(connections, func(c *conn) error {
+			return active(c, requests[next.Add(1)%int64(tokens)])
+		}), requests[0], nil
 	}
-	var next atomic.Int64
-	return times(connections, func(c *conn) error {
-		return active(c, requests[next.Add(1)%seen])
-	}), requests[0], nil
 }
 
 func active(c *conn, request []byte) error {
