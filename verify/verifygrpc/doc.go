@@ -1,5 +1,5 @@
-// Package verifygrpc lets calls to a gRPC server through that bear a valid access
-// token, by a verify.Verifier:
+// Package verifygrpc lets those calls to a gRPC server through that bear a valid
+// access token. A verify.Verifier judges it, and rules say what a method needs.
 //
 //	rules := verifygrpc.Methods{
 //		"/shop.Orders/List":             verifygrpc.Token(verify.Scopes("orders:read")),
