@@ -83,6 +83,7 @@ type Store struct {
 	shared *shared  // nil with a single writer
 	stmts  sync.Map // query text → *sql.Stmt on read
 	users  atomic.Uint64
+	schema Schema // as Open left it
 	Outage Outages
 }
 
@@ -225,6 +226,9 @@ func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
 
 // change runs a statement and returns how many rows it changed.
 func (tx *Tx) change(query string, args ...any) (int64, error) {
+	if err := good(args); err != nil {
+		return 0, err
+	}
 	res, err := tx.run.exec(query, args)
 	if err != nil {
 		if tx.s.engine.Conflict(err) {
@@ -250,6 +254,9 @@ type scanner interface{ Scan(dest ...any) error }
 // get reads at most one row into a T.
 func get[T any](r Reader, scan func(scanner) (T, error), query string, args ...any) (T, error) {
 	var none T
+	if err := good(args); err != nil {
+		return none, err
+	}
 	rows, err := r.run.query(query, args)
 	if err != nil {
 		return none, fmt.Errorf("store: %w", err)
@@ -270,6 +277,9 @@ func get[T any](r Reader, scan func(scanner) (T, error), query string, args ...a
 
 // list reads every row into a T.
 func list[T any](r Reader, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	if err := good(args); err != nil {
+		return nil, err
+	}
 	rows, err := r.run.query(query, args)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
