@@ -40,6 +40,7 @@ type revocations struct {
 	base                      int64         // of snapshots
 	first                     int64         // 0: the one after base
 	step                      time.Duration // that the database's clock is off
+	stands                    time.Time     // where it stands, if not zero
 	mute                      bool          // no heartbeats
 	refuse                    int           // status of every answer, if not 0
 	forms                     string        // "stream", "json" or "any"
@@ -110,12 +111,16 @@ func (l *revocations) heartbeat(n int64, nonce string) feed.Heartbeat {
 	if first == 0 {
 		first = l.base + 1
 	}
+	now := time.Now().Add(l.step)
+	if !l.stands.IsZero() {
+		now = l.stands
+	}
 	l.is.mu.Lock()
 	doc := document(l.is.keys)
 	l.is.mu.Unlock()
 	return feed.Heartbeat{
 		Issuer: l.is.url, Incarnation: l.inc, Former: l.was, N: n, Hash: l.hashes[n], First: min(first, n+1),
-		JWKS: feed.JWKSHash(doc), AsOf: time.Now().Add(l.step).UnixMilli(), Nonce: nonce,
+		JWKS: feed.JWKSHash(doc), AsOf: now.UnixMilli(), Nonce: nonce,
 	}
 }
 
@@ -186,6 +191,10 @@ func (l *revocations) serveStream(w http.ResponseWriter, r *http.Request) {
 	defer beats.Stop()
 	for beat := true; ; {
 		l.mu.Lock()
+		if at > int64(len(l.entries)) { // the test took some back
+			l.mu.Unlock()
+			return
+		}
 		var out strings.Builder
 		emit := func(name string, n int64, data string) {
 			event := fmt.Sprintf("event: %s\nid: %d\ndata: %s\n\n", name, n, data)
@@ -297,17 +306,7 @@ func (is *issuer) streamTo(r *http.Request) (*http.Response, error) {
 	stop := context.AfterFunc(ctx, func() { body.CloseWithError(context.Canceled) })
 	go func() {
 		for b := range w.queue {
-			if is.log != nil {
-				is.log.mu.Lock()
-				gate := is.log.gate
-				is.log.mu.Unlock()
-				if gate != nil {
-					select {
-					case <-gate:
-					case <-ctx.Done():
-					}
-				}
-			}
+			is.log.held(ctx)
 			if _, err := out.Write(b); err != nil {
 				cancel()
 			}
@@ -326,6 +325,30 @@ func (is *issuer) streamTo(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: status, Header: w.header, Body: body, Request: r}, nil
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
+	}
+}
+
+// held waits while the gate is closed.
+func (l *revocations) held(ctx context.Context) {
+	l.mu.Lock()
+	gate := l.gate
+	l.mu.Unlock()
+	if gate == nil {
+		return
+	}
+	select {
+	case <-gate:
+	case <-ctx.Done():
+	}
+}
+
+// hold closes the gate, and gives what opens it.
+func (l *revocations) hold() (release func()) {
+	gate := make(chan struct{})
+	l.do(func() { l.gate = gate })
+	return func() {
+		l.do(func() { l.gate = nil })
+		close(gate)
 	}
 }
 
@@ -360,6 +383,7 @@ type trial struct {
 	wall   atomic.Int64 // nanoseconds that the reader's wall clock is off
 	slept  atomic.Int64 // nanoseconds for which its monotonic clock stood
 	made   int
+	ids    map[string]string    // jti of each token
 	tokens map[string]time.Time // when they were revoked, by the token
 	leaked int                  // revoked tokens that were taken outside of the bound
 	events map[FeedEvent]int
@@ -368,7 +392,7 @@ type trial struct {
 
 func newTrial(t *testing.T) *trial {
 	is := newIssuer()
-	return &trial{T: t, is: is, log: newRevocations(is), bound: 5 * time.Second, tokens: map[string]time.Time{}, events: map[FeedEvent]int{}}
+	return &trial{T: t, is: is, log: newRevocations(is), bound: 5 * time.Second, ids: map[string]string{}, tokens: map[string]time.Time{}, events: map[FeedEvent]int{}}
 }
 
 // follow starts the verifier.
@@ -415,7 +439,9 @@ func (tr *trial) token(changes map[string]any) string {
 	for name, v := range changes {
 		all[name] = v
 	}
-	return es256().token(all)
+	token := es256().token(all)
+	tr.ids[token] = all["jti"].(string)
+	return token
 }
 
 // revoked makes a token and revokes it.
@@ -425,9 +451,8 @@ func (tr *trial) revoked() string {
 	return token
 }
 
-// revoke revokes the newest token.
 func (tr *trial) revoke(token string) {
-	tr.log.revoke(feed.Token, fmt.Sprintf("grant%d.%d", tr.made, tr.made))
+	tr.log.revoke(feed.Token, tr.ids[token])
 	tr.tokens[token] = time.Now()
 }
 

@@ -252,23 +252,26 @@ func (f *follower) batch(b feed.Batch, snapshot bool) error {
 
 // heartbeat checks a heartbeat's signature and reads it.
 func (f *follower) heartbeat(ctx context.Context, token string) (feed.Heartbeat, error) {
-	if len(token) > feed.MaxHeartbeat {
-		return feed.Heartbeat{}, fault{errors.New("a heartbeat is too long")}
-	}
-	payload, _, err := Signed(token, feed.Typ, f.keys.feedKey)
+	h, err := f.readHeartbeat(token)
 	if errors.Is(err, errUnknownKey) && f.keys.refresh(ctx, missingEvery) == nil {
-		payload, _, err = Signed(token, feed.Typ, f.keys.feedKey)
+		h, err = f.readHeartbeat(token)
 	}
 	if err != nil {
 		f.hooks.feed(FeedBadHeartbeat)
 		return feed.Heartbeat{}, fault{fmt.Errorf("a heartbeat is refused: %w", err)}
 	}
-	h, err := feed.ParseHeartbeat(payload, f.keys.raw)
-	if err != nil {
-		f.hooks.feed(FeedBadHeartbeat)
-		return feed.Heartbeat{}, fault{err}
-	}
 	return h, nil
+}
+
+func (f *follower) readHeartbeat(token string) (feed.Heartbeat, error) {
+	if len(token) > feed.MaxHeartbeat {
+		return feed.Heartbeat{}, fmt.Errorf("it has more than %d octets", feed.MaxHeartbeat)
+	}
+	payload, _, err := Signed(token, feed.Typ, f.keys.feedKey)
+	if err != nil {
+		return feed.Heartbeat{}, err
+	}
+	return feed.ParseHeartbeat(payload, f.keys.raw)
 }
 
 // accept takes a heartbeat whose signature was checked into the chain.

@@ -144,7 +144,6 @@ type session struct {
 	*question
 	watchdog *time.Timer
 	heard    bool
-	large    bool  // a snapshot came
 	anchored bool  // the nonce came back
 	late     int64 // monotonic time since which heartbeats come late, or 0
 }
@@ -153,7 +152,6 @@ func (s *session) event(ctx context.Context, e event) error {
 	switch e.name {
 	case feed.EventSnapshot, feed.EventRevocations:
 		snapshot := e.name == feed.EventSnapshot
-		s.large = s.large || snapshot
 		if !s.anchored {
 			s.watchdog.Reset(firstWait)
 		}
@@ -196,7 +194,7 @@ func (s *session) beat(ctx context.Context, token string) error {
 	}
 	s.beaten()
 	switch {
-	case first && s.large && lag > slowTrip && !s.remeasured:
+	case first && lag > slowTrip && !s.remeasured: // the snapshot was large, or the issuer had to wait
 		s.remeasured = true
 		return errMeasure
 	case lag <= s.bound/2:
@@ -204,7 +202,7 @@ func (s *session) beat(ctx context.Context, token string) error {
 		s.remeasured = s.remeasured && first
 	case s.late == 0:
 		s.late = m.mono
-	case m.mono-s.late > int64(2*time.Second):
+	case m.mono-s.late > int64(900*time.Millisecond): // not all that was held back came at once
 		return errLate
 	}
 	return nil
