@@ -37,13 +37,14 @@ type target struct {
 type issuer struct {
 	target
 	dir   string
+	store string
 	kek   string
 	users int
 }
 
 const configuration = `issuer: http://%[1]s
 listen: %[1]s
-store: sqlite:jeton.db
+store: %[8]s
 key_encryption_key: env:BENCH_KEK
 resources:
   - id: %[2]s
@@ -87,7 +88,7 @@ func newIssuer(dir string, users int) (*issuer, error) {
 	}
 	i := &issuer{
 		target: target{addr: addr, robotSecret: random(), webSecret: random(), apiSecret: random(), password: random()},
-		dir:    dir, users: users,
+		dir:    dir, users: users, store: "sqlite:jeton.db",
 	}
 	kek := make([]byte, 32)
 	_, _ = rand.Read(kek) // never fails
@@ -99,7 +100,7 @@ func newIssuer(dir string, users int) (*issuer, error) {
 // stay in the database if they are there.
 func (i *issuer) configure(seeds int) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, configuration, i.addr, api, scope, robot, webClient, callback, vault)
+	fmt.Fprintf(&text, configuration, i.addr, api, scope, robot, webClient, callback, vault, i.store)
 	for n := range seeds {
 		fmt.Fprintf(&text, "  - {email: %q, email_verified: true, name: Person %d, password: env:BENCH_PASSWORD}\n", i.user(n), n)
 	}
@@ -121,13 +122,18 @@ func (i *issuer) database() string { return filepath.Join(i.dir, "jeton.db") }
 
 // start runs the issuer until it is ready, and tells how long that took.
 func (i *issuer) start(ctx context.Context, program string, args ...string) (*process, time.Duration, error) {
+	return i.startAt(ctx, program, i.addr, args...)
+}
+
+// startAt is start of a node that listens elsewhere.
+func (i *issuer) startAt(ctx context.Context, program, addr string, args ...string) (*process, time.Duration, error) {
 	p, err := launch(ctx, filepath.Join(i.dir, "log"), []string{
-		"BENCH_KEK=" + i.kek, "BENCH_ROBOT=" + i.robotSecret, "BENCH_WEB=" + i.webSecret, "BENCH_API=" + i.apiSecret,
+		"JETON_LISTEN=" + addr, "BENCH_KEK=" + i.kek, "BENCH_ROBOT=" + i.robotSecret, "BENCH_WEB=" + i.webSecret, "BENCH_API=" + i.apiSecret,
 		"BENCH_PASSWORD=" + i.password,
 	}, program, append(args, "-c", i.config())...)
 	if err != nil {
 		return nil, 0, err
 	}
-	took, err := p.ready(i.addr, "/readyz")
+	took, err := p.ready(addr, "/readyz")
 	return p, took, err
 }
