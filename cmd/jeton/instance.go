@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"text/tabwriter"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/adminapi"
@@ -114,12 +113,5 @@ func askInside(req *http.Request, c *config.Config) (int, []byte, error) {
 
 // show prints v as JSON, or with table as aligned columns.
 func (in *instance) show(std *streams, v any, table func(w io.Writer)) error {
-	if in.JSON {
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
-	}
-	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	table(w)
-	return w.Flush()
+	return show(std, in.JSON, v, table)
 }

@@ -28,6 +28,7 @@ type commands struct {
 	Resource   resourceCommands  `cmd:"" help:"Manage resources: the protected APIs."`
 	Key        keyCommands       `cmd:"" help:"Look after the signing keys."`
 	Revoke     revokeCommand     `cmd:"" help:"Revoke a token, or all that something stands for."`
+	Copy       copyCommand       `cmd:"" help:"Copy an issuer from one store to another, such as from SQLite to PostgreSQL."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }

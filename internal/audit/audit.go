@@ -47,6 +47,11 @@ const (
 	KeyActivated    Type = "key.activated"
 	KeyRetired      Type = "key.retired"
 	KeyDeleted      Type = "key.deleted"
+	Copied          Type = "store.copied"
+	BackedUp        Type = "store.backed_up"
+	Restored        Type = "store.restored"
+	Recovered       Type = "store.recovered"
+	WentBack        Type = "store.went_back" // somebody saw a later state of the database than it has
 )
 
 // Routine events are the system's ordinary work. They go to the log at debug
@@ -58,15 +63,16 @@ const (
 	GrantUsed      Type = "grant.used"
 	SessionTouched Type = "session.touched"
 	Housekeeping   Type = "store.housekeeping"
+	Transferred    Type = "store.transferred" // rows were moved as they are, or a command noted how far it is
 )
 
 var routine = map[Type]bool{
 	FlowBegun: true, CodeRedeemed: true, GrantRotated: true, GrantUsed: true,
-	SessionTouched: true, Housekeeping: true,
+	SessionTouched: true, Housekeeping: true, Transferred: true,
 }
 
 // Critical events call for a person at once.
-var critical = map[Type]bool{WritesLost: true}
+var critical = map[Type]bool{WritesLost: true, WentBack: true}
 
 // Event is something that happened. Fields that do not apply stay empty. It never
 // holds a secret, a token or a code.

@@ -88,7 +88,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	c := o.Config
 	s := &Server{opts: o, log: o.Log}
 	var dsn string
-	s.engine, dsn = engine(c)
+	s.engine, dsn = engine(c.Store)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -98,6 +98,9 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		s.opts.Clock = steady // of a shared database time is its own
 	}
 	if s.store, err = store.Open(ctx, s.engine, dsn, s.opts.Clock, o.Log); err != nil {
+		return nil, err
+	}
+	if err = s.admit(ctx); err != nil {
 		return nil, err
 	}
 	if err = s.begin(ctx, steady); err != nil {
