@@ -88,12 +88,13 @@ func (d *Directory) DisableClient(tx *store.Tx, id string, disabled bool) error 
 	return d.refreshClient(tx, id)
 }
 
-// RenewClient gives a client's own tokens another handle, in a transaction.
-func (d *Directory) RenewClient(tx *store.Tx, id string) error {
-	if err := tx.RenewClient(id); err != nil {
-		return err
+// RenewClient gives a client's own tokens another handle than that of a generation, in
+// a transaction. won is false when they have another already.
+func (d *Directory) RenewClient(tx *store.Tx, id string, generation int64) (won bool, err error) {
+	if won, err = tx.RenewClient(id, generation); err != nil || !won {
+		return won, err
 	}
-	return d.refreshClient(tx, id)
+	return won, d.refreshClient(tx, id)
 }
 
 func (d *Directory) refreshClient(tx *store.Tx, id string) error {
@@ -116,6 +117,10 @@ func (d *Directory) DeleteClient(tx *store.Tx, id string) error {
 
 // PutResource creates or replaces a resource in a transaction.
 func (d *Directory) PutResource(tx *store.Tx, r store.Resource) error {
+	// Before the issuer's row, which a longer lifetime changes.
+	if err := tx.LockChange(store.ChangedDirectory); err != nil {
+		return err
+	}
 	if err := tx.PutResource(r); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type Target struct {
 	// Token is an access token, or the jti of one. A code or refresh token stands for
 	// its grant.
 	Token   string `json:"token,omitempty"`
-	Grant   string `json:"grant,omitempty"`   // handle
+	Grant   string `json:"grant,omitempty"`   // handle; a client's own stands for all of its own tokens
 	Session string `json:"session,omitempty"` // sid
 	User    string `json:"user,omitempty"`    // subject or e-mail address
 	Client  string `json:"client,omitempty"`
@@ -152,12 +152,21 @@ func (r revocation) named(ctx context.Context, id string) (Revoked, error) {
 		}
 		return r.access(ctx, tokens.Named(id, row.Subject, row.Client, r.Revoked.Head()))
 	}
+	client, ok := r.ownerOf(handle)
+	if !ok {
+		return Revoked{}, &Missing{"client that may hold the token", id}
+	}
+	return r.access(ctx, tokens.Named(id, client, client, r.Revoked.Head()))
+}
+
+// ownerOf is the client whose own tokens have a handle now.
+func (r revocation) ownerOf(handle string) (client string, ok bool) {
 	for _, c := range r.Directory.Clients() {
 		if tokens.ClientHandle(c.ID, c.Generation) == handle {
-			return r.access(ctx, tokens.Named(id, c.ID, c.ID, r.Revoked.Head()))
+			return c.ID, true
 		}
 	}
-	return Revoked{}, &Missing{"client that may hold the token", id}
+	return "", false
 }
 
 func (r revocation) access(ctx context.Context, t *tokens.Token) (Revoked, error) {
@@ -166,9 +175,13 @@ func (r revocation) access(ctx context.Context, t *tokens.Token) (Revoked, error
 }
 
 func (r revocation) grant(ctx context.Context, handle string) (Revoked, error) {
+	if client, ok := r.ownerOf(handle); ok {
+		ended, err := r.Revoker.RevokeOwn(ctx, client, handle, r.by, r.cause)
+		return Revoked(ended), err
+	}
 	id, ok := grant.ParseHandle(handle)
 	if !ok {
-		return Revoked{}, invalid("grant: %q is not a handle: that is the jti of an access token up to its last dot", handle)
+		return Revoked{}, invalid("grant: %q is not a handle that is in use: it is the jti of an access token up to its last dot", handle)
 	}
 	g, err := r.Store.Read(ctx).Grant(id)
 	if err != nil {

@@ -300,6 +300,33 @@ func TestOperatorCollapses(t *testing.T) {
 	i.wantKinds(most, 1)
 }
 
+// jeton revoke --grant with a client's own handle revokes its own tokens, once.
+func TestOperatorRevokesOwnHandle(t *testing.T) {
+	t.Parallel()
+	i := start(t)
+	token := i.machine()
+	for n := range 2 {
+		out, err := i.manager.Revoke(t.Context(), operator, manage.Target{Grant: handle(t, token)}, "leaked")
+		if n == 1 {
+			if err == nil || !strings.Contains(err.Error(), "not a handle that is in use") {
+				t.Errorf("again: %+v, %v", out, err)
+			}
+			continue
+		}
+		if err != nil || out != (manage.Revoked{Kind: feed.Grant, Name: handle(t, token), Entry: 1}) {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+	if i.active(token) || !i.active(i.machine()) {
+		t.Error("the old handle is alive, or the new one is not")
+	}
+	kept := i.machine()
+	i.revoke(robot, i.machine())
+	if !i.active(kept) {
+		t.Error("the operator's act made the client a busy one")
+	}
+}
+
 // A client that mints and revokes 5,000 tokens as fast as it can: each is dead when
 // /revoke has answered, nobody else's is, and the log stays small.
 func TestMintAndRevoke5000(t *testing.T) {

@@ -323,7 +323,7 @@ func TestRevokeUnknown(t *testing.T) {
 		`no grant "` + unknown:    {Token: unknown + ".AAAAAAAAAAAAAAAA"},
 		"no client that may hold": {Token: "c." + unknown + ".AAAAAAAAAAAAAAAA"},
 		"no grant":                {Grant: unknown},
-		"is not a handle":         {Grant: "x"},
+		"not a handle that is in": {Grant: "x"},
 		"no session":              {Session: unknown},
 		"is not the sid":          {Session: "x"},
 		"no user":                 {User: "eve@example.com"},

@@ -79,10 +79,12 @@ func (tx *Tx) CutOffClient(id string, n int64) error {
 	return tx.one(`UPDATE clients SET cutoff = CASE WHEN cutoff > ? THEN cutoff ELSE ? END WHERE id = ?`, n, n, id)
 }
 
-// RenewClient gives the client's own tokens another handle from now on. A revocation
-// of the handle before belongs in the same transaction.
-func (tx *Tx) RenewClient(id string) error {
-	return tx.one(`UPDATE clients SET generation = generation + 1 WHERE id = ?`, id)
+// RenewClient gives the client's own tokens another handle than that of a generation,
+// from now on. A revocation of the handle before belongs in the same transaction. won
+// is false when the client is gone or has another generation.
+func (tx *Tx) RenewClient(id string, generation int64) (won bool, err error) {
+	n, err := tx.change(`UPDATE clients SET generation = generation + 1 WHERE id = ? AND generation = ?`, id, generation)
+	return n == 1, err
 }
 
 // DeleteClient removes a client.

@@ -113,7 +113,7 @@ func (v *Revoker) Revoke(ctx context.Context, t *Token, by audit.Origin, cause s
 	case a.alive(v.st.Now()) < perHandle:
 		return v.single(ctx, a, t, by, cause)
 	case own:
-		return v.collapse(ctx, t.ClientID, map[string]bool{handle: true}, 1, by)
+		return v.many(ctx, t.ClientID, map[string]bool{handle: true}, 1, by)
 	}
 	return v.end(ctx, t, by)
 }
@@ -202,7 +202,7 @@ func (v *Revoker) gather(ctx context.Context, b *burst, t *Token, by audit.Origi
 			b.mu.Lock()
 			b.next = nil
 			b.mu.Unlock()
-			g.ended, g.err = v.collapse(detached, client, g.handles, g.tokens, by)
+			g.ended, g.err = v.many(detached, client, g.handles, g.tokens, by)
 			close(g.done)
 		})
 	}
@@ -217,14 +217,35 @@ func (v *Revoker) gather(ctx context.Context, b *burst, t *Token, by audit.Origi
 	}
 }
 
-// collapse revokes the handle of a client's own tokens, if it is among handles, and
-// gives the client another. Every other handle of the client was revoked when it was
-// replaced, and all of them are when the client is gone.
-func (v *Revoker) collapse(ctx context.Context, client string, handles map[string]bool, tokens int, by audit.Origin) (Ended, error) {
+// many revokes the handle of a client's own tokens in the place of several of them,
+// and remembers that the client is busy.
+func (v *Revoker) many(ctx context.Context, client string, handles map[string]bool, tokens int, by audit.Origin) (Ended, error) {
+	now := v.st.Now()
+	out, err := v.own(ctx, client, handles, by, map[string]string{"reason": CauseCollapsed, "tokens": strconv.Itoa(tokens)})
+	if err == nil && out.Entry > 0 {
+		b := v.burst(client, true)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if now.After(b.since) {
+			b.since = now
+		}
+	}
+	return out, err
+}
+
+// RevokeOwn revokes a handle of a client's own tokens, and so all of them.
+func (v *Revoker) RevokeOwn(ctx context.Context, client, handle string, by audit.Origin, cause string) (Ended, error) {
+	return v.own(ctx, client, map[string]bool{handle: true}, by, map[string]string{"reason": cause})
+}
+
+// own revokes the handle of a client's own tokens, if it is among handles, and gives
+// the client another. Every other handle of the client was revoked when it was
+// replaced, and all of them are when the client is gone. why is for the event, and its
+// reason for the log.
+func (v *Revoker) own(ctx context.Context, client string, handles map[string]bool, by audit.Origin, why map[string]string) (Ended, error) {
 	var out Ended
-	var at time.Time
 	err := v.audit.Write(ctx, func(tx *store.Tx) (e audit.Event, err error) {
-		out, at = Ended{Kind: feed.Grant}, tx.Now()
+		out = Ended{Kind: feed.Grant}
 		c, err := tx.Client(client)
 		if errors.Is(err, store.ErrNotFound) {
 			return e, nil
@@ -236,25 +257,14 @@ func (v *Revoker) collapse(ctx context.Context, client string, handles map[strin
 			return e, nil
 		}
 		// The new handle is in use before the old one is dead.
-		if err := v.dir.RenewClient(tx, client); err != nil {
-			return e, err
+		if won, err := v.dir.RenewClient(tx, client, c.Generation); err != nil || !won {
+			return e, err // who won revoked it
 		}
-		e = audit.Event{
-			Type: audit.GrantRevoked, Client: client, Grant: out.Name, Origin: by,
-			Data: map[string]string{"reason": CauseCollapsed, "tokens": strconv.Itoa(tokens)},
-		}
+		e = audit.Event{Type: audit.GrantRevoked, Client: client, Grant: out.Name, Origin: by, Data: why}
 		out.Entry, err = revoke.Numbered(tx, func() error {
-			return v.log.Add(tx, CauseCollapsed, revoke.Entry{Kind: feed.Grant, Value: out.Name})
+			return v.log.Add(tx, why["reason"], revoke.Entry{Kind: feed.Grant, Value: out.Name})
 		})
 		return e, err
 	})
-	if err == nil && out.Entry > 0 {
-		b := v.burst(client, true)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if at.After(b.since) {
-			b.since = at
-		}
-	}
 	return out, err
 }
