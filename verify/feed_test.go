@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"sync"
@@ -300,6 +301,9 @@ func (l *revocations) serveSegment(w http.ResponseWriter, path string) {
 // streamTo answers with a body that goes on, without a network. What is written waits
 // while the log's gate is closed.
 func (is *issuer) streamTo(r *http.Request) (*http.Response, error) {
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
+		trace.GotConn(httptrace.GotConnInfo{})
+	}
 	body, out := io.Pipe()
 	w := &streamWriter{header: http.Header{}, begun: make(chan int, 1), queue: make(chan []byte, 1<<16)}
 	ctx, cancel := context.WithCancel(r.Context())

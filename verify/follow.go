@@ -170,6 +170,7 @@ func (f *follower) assess(err error, lasted time.Duration) time.Duration {
 		if f.failures == 1 || err == errMeasure {
 			return 0
 		}
+		f.failures = min(f.failures, 3)
 	default:
 		f.log.Warn("verify: the revocation feed was cut; connecting again", "issuer", f.keys.raw, "error", err)
 	}
