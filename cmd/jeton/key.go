@@ -54,7 +54,7 @@ func (c *keyRotate) Run(ctx context.Context, std *streams) error {
 
 type keyRemove struct {
 	instance
-	ID     string `arg:"" help:"Key id."`
+	ID     string `arg:"" help:"Key id; after -- where it begins with a hyphen."`
 	Reason string `placeholder:"TEXT" help:"Why, for the log and the audit trail."`
 }
 
