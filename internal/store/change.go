@@ -13,9 +13,14 @@ func (tx *Tx) NoteChange(what Change) error {
 	if tx.s.shared == nil {
 		return nil
 	}
+	tx.AfterCommit(func() { tx.s.noted.Add(1) })
 	_, err := tx.change(`INSERT INTO changes (name, n) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET n = changes.n + 1`, string(what))
 	return err
 }
+
+// Noted rises when memory has followed a change of this node. Of two changes at the same
+// time the earlier one may come last there, so memory must be read again afterwards.
+func (s *Store) Noted() uint64 { return s.noted.Load() }
 
 // LockChange keeps other nodes from changing the same until the transaction ends.
 func (tx *Tx) LockChange(what Change) error {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,16 +48,22 @@ func (o *Outages) set(past []span) {
 	o.past = past
 }
 
-// Served is the time between from and to, outages left out.
+// Served is the time between from and to, outages left out. What two of them have in
+// common counts once: the database's record of one and this process's own may overlap.
 func (o *Outages) Served(from, to time.Time) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	d := to.Sub(from)
-	for _, s := range o.past {
-		d -= overlap(s, from, to)
-	}
+	all := slices.Clone(o.past)
 	if !o.open.IsZero() {
-		d -= overlap(span{o.open, to}, from, to)
+		all = append(all, span{o.open, to})
+	}
+	slices.SortFunc(all, func(a, b span) int { return a.from.Compare(b.from) })
+	d, counted := to.Sub(from), from
+	for _, s := range all {
+		d -= overlap(s, counted, to)
+		if s.to.After(counted) {
+			counted = s.to
+		}
 	}
 	return max(d, 0)
 }

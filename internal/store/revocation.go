@@ -60,6 +60,23 @@ func (tx *Tx) Alive() error {
 	return tx.one(`UPDATE issuer SET alive_at = ?`, millis(tx.now))
 }
 
+// missed is how long signs of life may fail to come, one a second, before that was an
+// outage.
+const missed = 5 * time.Second
+
+// StillAlive is Alive of a server that runs. Where no node could write for a while it
+// also notes that outage, which otherwise only the nodes remember that ran through it.
+func (tx *Tx) StillAlive() error {
+	before, err := tx.Issuer()
+	if err == nil && tx.now.Sub(before.AliveAt) > missed {
+		return tx.Resume()
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Alive()
+}
+
 // outagesKept bounds how many outages are remembered.
 const outagesKept = 16
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,21 +22,23 @@ type shared struct {
 	engine Shared
 	bound  sync.Map // query → the engine's form
 
-	time   atomic.Pointer[moment]
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	time      atomic.Pointer[moment]
+	suspected atomic.Pointer[time.Time]
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
 }
 
-// Bounds of a transaction that is tried again.
+// Bounds. A caller is told within writeFor that a transaction did not come about,
+// within commitFor that nobody knows, and within readFor that nothing can be read.
 const (
-	maxTries    = 12
-	tryFor      = 4 * time.Second // after that a caller is told that the database is not there
-	firstPause  = 2 * time.Millisecond
-	maxPause    = 250 * time.Millisecond
-	clockEvery  = time.Second
-	clockBound  = 2 * time.Second
-	acquireFor  = 5 * time.Second // for a connection, when all are in use
-	commitBound = 10 * time.Second
+	maxTries   = 12
+	writeFor   = 4 * time.Second
+	commitFor  = 5 * time.Second
+	readFor    = 4 * time.Second
+	firstPause = 2 * time.Millisecond
+	maxPause   = 250 * time.Millisecond
+	clockEvery = time.Second
+	clockBound = 2 * time.Second
 )
 
 func newShared(s *Store, e Shared) *shared { return &shared{s: s, engine: e, cancel: func() {}} }
@@ -55,15 +58,23 @@ func (w *shared) close() error {
 	return nil
 }
 
-// do runs a body until it is committed, or fails by itself.
+// do runs a body until it is committed, fails by itself, or time is up.
 func (w *shared) do(ctx context.Context, body func(*Tx) error) error {
-	began := time.Now()
+	return w.keepTrying(ctx, w.once, body)
+}
+
+// attempt runs a body once. Where it had begun, the transaction is returned, also if it
+// failed.
+type attempt func(ctx context.Context, began time.Time, body func(*Tx) error) (*Tx, error)
+
+func (w *shared) keepTrying(ctx context.Context, once attempt, body func(*Tx) error) error {
+	began, at := time.Now(), w.s.clock.Now()
 	pause := firstPause
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		tx, err := w.once(ctx, body)
+		tx, err := once(ctx, began, body)
 		if err == nil {
 			w.s.Outage.end(w.s.clock.Now())
 			for _, f := range tx.after {
@@ -71,10 +82,13 @@ func (w *shared) do(ctx context.Context, body func(*Tx) error) error {
 			}
 			return nil
 		}
+		if ctx.Err() != nil && tx == nil {
+			return ctx.Err()
+		}
 		again, err := w.judge(err)
-		if !again || try == maxTries || time.Since(began) > tryFor {
-			if errors.Is(err, ErrUnavailable) {
-				w.s.Outage.begin(w.s.clock.Now())
+		if !again || try == maxTries || time.Since(began) > writeFor-pause {
+			if errors.Is(err, ErrUnavailable) && !w.s.engine.Retryable(err) {
+				w.s.Outage.begin(at)
 			}
 			return err
 		}
@@ -109,36 +123,62 @@ type commitError struct{ error }
 func (e *commitError) Unwrap() error { return e.error }
 
 // once runs a body in one transaction. The caller's context ends the wait for a
-// connection, and nothing after that.
-func (w *shared) once(ctx context.Context, body func(*Tx) error) (*Tx, error) {
-	wait, cancel := context.WithTimeout(ctx, acquireFor)
+// connection, and nothing after that: then the transaction is returned, also where it
+// fails.
+func (w *shared) once(ctx context.Context, began time.Time, body func(*Tx) error) (tx *Tx, err error) {
+	wait, cancel := context.WithDeadline(ctx, began.Add(writeFor))
 	conn, err := w.s.read.Conn(wait)
 	cancel()
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w: no connection was free for %s", ErrUnavailable, acquireFor)
-		}
 		return nil, err
 	}
-	defer conn.Close()
-	run, done := context.WithTimeout(context.WithoutCancel(ctx), commitBound)
+	defer func() { w.release(conn, err) }()
+	detached := context.WithoutCancel(ctx)
+	whole, done := context.WithDeadline(detached, began.Add(commitFor))
 	defer done()
-	t, err := conn.BeginTx(run, nil)
+	run, done := context.WithDeadline(detached, began.Add(writeFor))
+	defer done()
+	tx = &Tx{s: w.s, now: w.s.clock.Now()}
+	t, err := conn.BeginTx(whole, nil)
 	if err != nil {
-		return nil, err
+		return tx, err
 	}
-	tx := &Tx{Reader: Reader{run: sharedWriting{w, run, t}}, s: w.s, now: w.s.clock.Now()}
+	tx.Reader = Reader{run: sharedWriting{w, run, t}}
 	if err := w.contained(tx, body); err != nil {
 		_ = t.Rollback()
-		return nil, err
+		return tx, err
 	}
 	if err := t.Commit(); err != nil {
-		return nil, &commitError{err}
+		return tx, &commitError{err}
 	}
 	return tx, nil
+}
+
+// release gives a connection back to the pool. One on which the database was lost is
+// closed instead: it may lead to a server that takes no writes any more. Where the
+// database stood still, what waits in the pool leads there as well.
+func (w *shared) release(conn *sql.Conn, err error) {
+	if lost, _ := w.engine.Lost(err); lost {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		w.suspect(err)
+	}
+	_ = conn.Close() // whether it goes back or not, the transaction is over
+}
+
+// suspect closes the idle connections where one did not answer in time, at most once in
+// a while: it may have been the load.
+func (w *shared) suspect(err error) {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	now := time.Now()
+	last := w.suspected.Load()
+	if last != nil && now.Sub(*last) < clockEvery || !w.suspected.CompareAndSwap(last, &now) {
+		return
+	}
+	idle := w.s.read.Stats().MaxOpenConnections
+	w.s.read.SetMaxIdleConns(-1)
+	w.s.read.SetMaxIdleConns(idle)
 }
 
 // contained runs a body; its panic becomes its error.
@@ -188,21 +228,24 @@ type sharedReading struct {
 }
 
 func (r sharedReading) query(query string, args []any) (*sql.Rows, error) {
+	ctx, cancel := context.WithTimeout(r.ctx, readFor)
 	for again := true; ; again = false {
-		rows, err := r.w.s.read.QueryContext(r.ctx, r.w.rebind(query), numbers(args)...)
+		rows, err := r.w.s.read.QueryContext(ctx, r.w.rebind(query), numbers(args)...)
 		if err == nil {
+			context.AfterFunc(r.ctx, cancel) // the rows are read under it
 			return rows, nil
 		}
 		lost, _ := r.w.engine.Lost(err)
+		r.w.suspect(err)
 		switch {
-		case r.ctx.Err() != nil:
-			return nil, err
-		case lost && again:
+		case errors.Is(r.ctx.Err(), context.Canceled):
+		case lost && again && ctx.Err() == nil:
+			continue
 		case lost:
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		default:
-			return nil, err
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
+		cancel()
+		return nil, err
 	}
 }
 
@@ -249,6 +292,7 @@ func (w *shared) lookAtClock(ctx context.Context) error {
 	defer cancel()
 	var ms int64
 	if err := w.s.read.QueryRowContext(ctx, w.engine.Clock()).Scan(&ms); err != nil {
+		w.suspect(err)
 		return err
 	}
 	m := &moment{time.UnixMilli(ms), time.Now()}

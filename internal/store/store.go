@@ -83,6 +83,7 @@ type Store struct {
 	shared *shared  // nil with a single writer
 	stmts  sync.Map // query text → *sql.Stmt on read
 	users  atomic.Uint64
+	noted  atomic.Uint64
 	schema Schema // as Open left it
 	Outage Outages
 }

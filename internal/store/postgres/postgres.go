@@ -41,7 +41,10 @@ var settings = map[string]string{
 }
 
 const (
-	connectTimeout = 5 * time.Second
+	// connectTimeout is for each host: of two, one that is silent must leave time for the
+	// other within what a request waits.
+	connectTimeout = 1500 * time.Millisecond
+	startTimeout   = 10 * time.Second
 	maxLifetime    = 30 * time.Minute
 	maxIdle        = 5 * time.Minute
 	poolMax        = "pool_max_conns"
@@ -59,7 +62,7 @@ func (e *Engine) Open(dsn string) (*sql.DB, error) {
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxLifetime(maxLifetime)
 	db.SetConnMaxIdleTime(maxIdle)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*connectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := durable(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
