@@ -17,7 +17,7 @@ import (
 // read before is read again: this reading alone counts.
 func (p *Pending) settle(ctx context.Context) (out Outcome, err error) {
 	// Read before the session is: a cutoff that comes between reaches the grant too.
-	head := p.flows.Revoked.Head()
+	head := p.flows.Revoked.Rev()
 	err = p.flows.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		t := &settling{Flows: p.flows, Pending: *p, tx: tx, head: head}
 		if err := t.run(); err != nil {
@@ -80,6 +80,10 @@ func (t *settling) run() error {
 // the cookie names.
 func (t *settling) who() (*store.Session, error) {
 	if t.proof == nil {
+		// A logout at the same time ends the grant made here, or comes first.
+		if err := t.tx.LockSession(t.visitor.Session); err != nil {
+			return nil, err
+		}
 		return session.Current(t.tx.Reader, t.visitor.Session, t.tx.Now())
 	}
 	var err error

@@ -159,14 +159,22 @@ func (b *Browser) failPage(w http.ResponseWriter, r *http.Request, err error, lo
 	case errors.Is(err, password.ErrBusy):
 		retryAfter(w, time.Second)
 		status, page.Code = http.StatusServiceUnavailable, string(oauth.TemporarilyUnavailable)
+	case errors.Is(err, store.ErrUnavailable):
+		retryAfter(w, time.Second)
+		status, page.Code = http.StatusServiceUnavailable, string(oauth.TemporarilyUnavailable)
+		b.failed(w, r, err)
 	case errors.As(err, &refusal):
 		page.Code, page.Message = string(refusal.Code), refusal.Description
 	default:
 		status, page.Code = http.StatusInternalServerError, string(oauth.ServerError)
-		b.Log.ErrorContext(r.Context(), "a request failed", slog.String("path", r.URL.Path),
-			slog.String("request", web.RequestID(w)), slog.Any("error", err))
+		b.failed(w, r, err)
 	}
 	b.Pages.Write(w, r, status, page)
+}
+
+func (b *Browser) failed(w http.ResponseWriter, r *http.Request, err error) {
+	b.Log.ErrorContext(r.Context(), "a request failed", slog.String("path", r.URL.Path),
+		slog.String("request", web.RequestID(w)), slog.Any("error", err))
 }
 
 func retryAfter(w http.ResponseWriter, d time.Duration) {

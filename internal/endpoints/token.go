@@ -33,7 +33,7 @@ func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.fail(w, r, refusal)
 		return
 	}
-	head := t.Revoked.Head()
+	head := t.Revoked.Rev()
 	client, refusal := t.Clients.Client(clientauth.Request{Header: r.Header, Params: params})
 	if refusal != nil {
 		t.failClient(w, r, refusal)

@@ -55,11 +55,7 @@ const usedGrants = 4096
 
 // New makes a Grants.
 func New(st *store.Store, peppers Peppers, log *revoke.Log) *Grants {
-	s := &Grants{st: st, peppers: peppers, log: log}
-	if !st.Shared() { // other nodes move grants too
-		s.used = recent.New[store.GrantID, remembered](usedGrants)
-	}
-	return s
+	return &Grants{st, peppers, log, recent.New[store.GrantID, remembered](usedGrants)}
 }
 
 // Handle names a grant in tokens: base64url of its id.
@@ -196,16 +192,27 @@ func (s *Grants) End(tx *store.Tx, id store.GrantID, cause string) error {
 // EndSession removes a session and ends the grants that live in it. A session that is
 // gone already leaves no entry: anybody may send a cookie.
 func (s *Grants) EndSession(tx *store.Tx, session []byte, cause string) error {
-	ended, err := tx.EndGrantsOfSession(session, cause)
-	if err != nil {
-		return err
-	}
-	told := entries(tx, ended)
-	switch err := tx.DeleteSession(session); {
-	case err == nil:
-		told = append(told, revoke.Entry{Kind: feed.Session, Value: base64.RawURLEncoding.EncodeToString(session)})
-	case !errors.Is(err, store.ErrNotFound):
-		return err
+	return s.EndSessions(tx, [][]byte{session}, cause)
+}
+
+// EndSessions is EndSession for several.
+func (s *Grants) EndSessions(tx *store.Tx, sessions [][]byte, cause string) error {
+	var told []revoke.Entry
+	for _, session := range sessions {
+		if err := tx.LockSession(session); err != nil {
+			return err // no other node makes a grant in it from now on
+		}
+		ended, err := tx.EndGrantsOfSession(session, cause)
+		if err != nil {
+			return err
+		}
+		told = append(told, entries(tx, ended)...)
+		switch err := tx.DeleteSession(session); {
+		case err == nil:
+			told = append(told, revoke.Entry{Kind: feed.Session, Value: base64.RawURLEncoding.EncodeToString(session)})
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
 	}
 	return s.log.Add(tx, cause, told...)
 }

@@ -65,6 +65,9 @@ func (p *Password) accept(tx *store.Tx, user *store.User, a *Attempt) (now store
 	if retry > 0 {
 		return now, &LimitedError{retry}
 	}
+	if err := tx.LockUser(user.ID); err != nil {
+		return now, err // whoever cuts the account off waits, and reaches this login
+	}
 	now, err = tx.User(user.ID)
 	if errors.Is(err, store.ErrNotFound) || err == nil && (now.Disabled || now.Password != user.Password) {
 		return now, ErrWrong
@@ -103,6 +106,9 @@ func (p *Password) rehash(ctx context.Context, user store.User, a *Attempt) stri
 	phc, err := p.Hasher.Hash(ctx, a.Password)
 	if err == nil {
 		err = p.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+			if err := tx.LockUser(user.ID); err != nil {
+				return audit.Event{}, err
+			}
 			now, err := tx.User(user.ID)
 			if err != nil {
 				return audit.Event{}, err

@@ -59,7 +59,7 @@ func (m *Manager) removeUndeclared(ctx context.Context, by audit.Origin, c *conf
 	}
 	for _, cl := range m.Directory.Clients() {
 		if cl.Source == store.SourceConfig && !declared[cl.ID] {
-			if err := m.DeleteClient(ctx, by, cl.ID); err != nil {
+			if err := gone(m.DeleteClient(ctx, by, cl.ID)); err != nil {
 				return err
 			}
 		}
@@ -70,12 +70,21 @@ func (m *Manager) removeUndeclared(ctx context.Context, by audit.Origin, c *conf
 	}
 	for _, r := range m.Directory.Resources() {
 		if r.Source == store.SourceConfig && !declared[r.ID] {
-			if err := m.DeleteResource(ctx, by, r.ID); err != nil {
+			if err := gone(m.DeleteResource(ctx, by, r.ID)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// gone is nil also where another node, with the same file, was first.
+func gone(err error) error {
+	var missing *Missing
+	if errors.As(err, &missing) {
+		return nil
+	}
+	return err
 }
 
 func (m *Manager) seed(ctx context.Context, by audit.Origin, u config.User) error {

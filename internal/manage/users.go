@@ -103,6 +103,9 @@ func (m *Manager) DisableUser(ctx context.Context, by audit.Origin, name string,
 func (m *Manager) change(ctx context.Context, by audit.Origin, subject string, t audit.Type, cause string, f func(*store.User)) error {
 	err := m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		e := audit.Event{Type: t, Subject: subject, Origin: by}
+		if err := tx.LockUser(subject); err != nil {
+			return e, err
+		}
 		u, err := tx.User(subject)
 		if err != nil {
 			return e, err
@@ -118,6 +121,9 @@ func (m *Manager) change(ctx context.Context, by audit.Origin, subject string, t
 
 // cutOff kills everything that a subject holds.
 func (m *Manager) cutOff(tx *store.Tx, subject, cause string) error {
+	if err := tx.LockUser(subject); err != nil {
+		return err
+	}
 	if _, err := tx.DeleteSessionsOf(subject); err != nil {
 		return err
 	}

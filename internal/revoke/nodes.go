@@ -25,9 +25,15 @@ var ErrUnconfirmed = fmt.Errorf("%w: it does not confirm how far the revocation 
 const confirmBound = 500 * time.Millisecond
 
 // committed takes rows that this node has just written. They count at once, even
-// where those of other nodes are still to be read.
+// where those of other nodes are still to be read. What this node changed with them is
+// in memory already.
 func (l *Log) committed(rows []store.Revocation) {
 	err := l.take(rows)
+	if last := rows[len(rows)-1].N; !l.st.Shared() {
+		l.Settle(last)
+	} else {
+		l.rev.CompareAndSwap(rows[0].N-1, last) // unless something of others comes first
+	}
 	if errors.Is(err, errBehind) {
 		ctx, cancel := context.WithTimeout(context.Background(), confirmBound)
 		defer cancel()

@@ -6,11 +6,14 @@
 package revoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +41,7 @@ type Log struct {
 	log  *slog.Logger
 	view *feed.View
 	head atomic.Int64
+	rev  atomic.Int64
 
 	mu       sync.RWMutex
 	position feed.Position
@@ -73,6 +77,7 @@ func Open(ctx context.Context, st *store.Store, log *slog.Logger) (*Log, error) 
 		position: feed.Position{Incarnation: issuer.Incarnation, N: issuer.Head, Hash: issuer.Hash},
 	}
 	l.head.Store(issuer.Head)
+	l.rev.Store(issuer.Head)
 	if issuer.Cutoff > 0 {
 		// It stands for good, when its entry is long gone.
 		err := l.view.Add(feed.Entry{N: issuer.Cutoff, Kind: feed.All, Until: math.MaxInt64})
@@ -105,9 +110,20 @@ func Open(ctx context.Context, st *store.Store, log *slog.Logger) (*Log, error) 
 	return l, nil
 }
 
-// Head is the number of the newest revocation. Read before a grant is read, it is
-// what the tokens made from that reading carry.
+// Head is the number of the newest revocation that memory holds.
 func (l *Log) Head() int64 { return l.head.Load() }
+
+// Rev is the number of a revocation up to which memory holds all that happened, clients
+// and keys as well as the log. Read before a grant is read, it is what the tokens made
+// from that reading carry: so a cutoff reaches those that a node makes which does not
+// know yet that their client was switched off.
+func (l *Log) Rev() int64 { return l.rev.Load() }
+
+// Settle tells that memory holds all that happened up to the revocation n.
+func (l *Log) Settle(n int64) {
+	for had := l.rev.Load(); had < n && !l.rev.CompareAndSwap(had, n); had = l.rev.Load() {
+	}
+}
 
 // Position is how far the log goes, with the incarnations before its own.
 func (l *Log) Position() (feed.Position, []string) {
@@ -144,6 +160,9 @@ func (l *Log) Add(tx *store.Tx, cause string, entries ...Entry) error {
 	for i, e := range entries {
 		rows[i] = store.Revocation{Kind: e.Kind, Value: feed.Value(e.Kind, e.Value), Until: until, Cause: cause}
 	}
+	if err := lock(tx, entries); err != nil {
+		return err
+	}
 	if err := tx.AppendRevocations(rows); err != nil {
 		return err
 	}
@@ -153,6 +172,26 @@ func (l *Log) Add(tx *store.Tx, cause string, entries ...Entry) error {
 		}
 	}
 	tx.AfterCommit(func() { l.committed(rows) })
+	return nil
+}
+
+// lock takes the rows of cutoffs before the head's, as everybody does.
+func lock(tx *store.Tx, entries []Entry) error {
+	ordered := slices.SortedFunc(slices.Values(entries), func(a, b Entry) int {
+		return cmp.Or(-strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Value, b.Value)) // subjects before clients
+	})
+	for _, e := range ordered {
+		var err error
+		switch e.Kind {
+		case feed.Subject:
+			err = tx.LockUser(e.Value)
+		case feed.Client:
+			err = tx.LockClient(e.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

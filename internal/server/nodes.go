@@ -20,14 +20,14 @@ func (s *Server) followNodes(ctx context.Context) {
 	}
 	t := time.NewTicker(pulseEvery)
 	defer t.Stop()
-	changes, failing := int64(-1), false
+	seen, failing := seen{changes: -1}, false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		err := s.pulse(ctx, &changes)
+		err := s.pulse(ctx, &seen)
 		if failed := err != nil && ctx.Err() == nil; failed != failing {
 			failing = failed
 			if failing {
@@ -39,10 +39,17 @@ func (s *Server) followNodes(ctx context.Context) {
 	}
 }
 
+// seen is what memory has followed: changes by anybody, and those by this node.
+type seen struct {
+	changes int64
+	noted   uint64
+}
+
 // pulse is one look.
-func (s *Server) pulse(ctx context.Context, changes *int64) error {
+func (s *Server) pulse(ctx context.Context, had *seen) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
+	noted := s.store.Noted()
 	p, err := s.store.Read(ctx).Pulse()
 	if err != nil {
 		return err
@@ -57,12 +64,13 @@ func (s *Server) pulse(ctx context.Context, changes *int64) error {
 			err = nil
 		}
 	}
-	if p.Changes == *changes {
-		return err
+	if now := (seen{p.Changes, noted}); err == nil && now != *had {
+		if err = errors.Join(s.manager.Directory.Reload(ctx, s.store), s.ring.Reload(ctx)); err == nil {
+			*had = now
+		}
 	}
-	if err := errors.Join(err, s.manager.Directory.Reload(ctx, s.store), s.ring.Reload(ctx)); err != nil {
-		return err
+	if err == nil {
+		s.revoked.Settle(p.Head)
 	}
-	*changes = p.Changes
-	return nil
+	return err
 }

@@ -64,6 +64,9 @@ func (s *Sessions) Begin(tx *store.Tx, old []byte, l Login) (store.Session, secr
 	if len(old) == 0 {
 		return session, value, nil
 	}
+	if err := tx.LockSession(old); err != nil {
+		return session, value, err
+	}
 	before, err := Current(tx.Reader, old, tx.Now())
 	switch {
 	case err != nil:
