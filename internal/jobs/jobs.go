@@ -19,12 +19,20 @@ import (
 
 // Job is something to be done once in each Every, on one node. Names are distinct
 // and the same on all nodes. Run must end soon after its context does; what it
-// leaves undone it does the next time. It may run twice, so it must be repeatable.
+// leaves undone it does the next time. It may run twice, so it must be repeatable. Each
+// transaction of it holds the lease.
 type Job struct {
 	Name  string
 	Every time.Duration
-	Run   func(ctx context.Context) error
+	Run   func(ctx context.Context, lease Lease) error
 }
+
+// Lease is the right to run a job.
+type Lease struct{ name, holder string }
+
+// Hold fails a transaction where the lease is lost, and keeps it until the transaction
+// ends: a process that stood still for longer than its lease changes nothing after it.
+func (l Lease) Hold(tx *store.Tx) error { return tx.HoldLease(l.name, l.holder) }
 
 const (
 	// lease is how long a job whose node died keeps the other nodes waiting.
@@ -165,5 +173,5 @@ func (r *runner) contained(ctx context.Context, job Job) (err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return job.Run(ctx)
+	return job.Run(ctx, Lease{job.Name, r.holder})
 }

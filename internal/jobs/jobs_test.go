@@ -51,7 +51,7 @@ func begun(t *testing.T, holders ...string) ([]*runner, *store.Store, *clock.Man
 
 // counted is a job each minute that counts its runs.
 func counted(n *int) Job {
-	return Job{Name: "count", Every: time.Minute, Run: func(context.Context) error { *n++; return nil }}
+	return Job{Name: "count", Every: time.Minute, Run: func(context.Context, Lease) error { *n++; return nil }}
 }
 
 // wants runs a job that must not fail.
@@ -94,7 +94,7 @@ func TestOneNodeAtATime(t *testing.T) {
 	rs, _, _ := begun(t, holders...)
 	var running, most, runs atomic.Int64
 	release := make(chan struct{})
-	job := Job{Name: "alone", Every: time.Minute, Run: func(context.Context) error {
+	job := Job{Name: "alone", Every: time.Minute, Run: func(context.Context, Lease) error {
 		runs.Add(1)
 		most.Store(max(most.Load(), running.Add(1)))
 		<-release
@@ -163,9 +163,9 @@ func TestRestart(t *testing.T) {
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	oops := errors.New("oops")
-	for name, run := range map[string]func(context.Context) error{
-		"error": func(context.Context) error { return oops },
-		"panic": func(context.Context) error { panic("oops") },
+	for name, run := range map[string]func(context.Context, Lease) error{
+		"error": func(context.Context, Lease) error { return oops },
+		"panic": func(context.Context, Lease) error { panic("oops") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -186,10 +186,10 @@ func TestOverrun(t *testing.T) {
 	t.Parallel()
 	rs, st, c := begun(t, "slow", "next")
 	n := 0
-	slow := Job{Name: "count", Every: time.Minute, Run: func(ctx context.Context) error {
+	slow := Job{Name: "count", Every: time.Minute, Run: func(ctx context.Context, _ Lease) error {
 		c.Advance(lease)
 		quick := counted(&n)
-		quick.Run = func(context.Context) error { c.Advance(lease / 2); return nil }
+		quick.Run = func(context.Context, Lease) error { c.Advance(lease / 2); return nil }
 		rs[1].wants(t, quick, true, time.Minute)
 		return nil
 	}}
@@ -235,9 +235,9 @@ func TestRun(t *testing.T) {
 		start := time.Now()
 		var minutes, panics, stopped atomic.Int64
 		jobs := []Job{
-			{Name: "minute", Every: time.Minute, Run: func(context.Context) error { minutes.Add(1); return nil }},
-			{Name: "broken", Every: time.Hour, Run: func(context.Context) error { panics.Add(1); panic("oops") }},
-			{Name: "slow", Every: time.Hour, Run: func(ctx context.Context) error {
+			{Name: "minute", Every: time.Minute, Run: func(context.Context, Lease) error { minutes.Add(1); return nil }},
+			{Name: "broken", Every: time.Hour, Run: func(context.Context, Lease) error { panics.Add(1); panic("oops") }},
+			{Name: "slow", Every: time.Hour, Run: func(ctx context.Context, _ Lease) error {
 				begun := time.Now()
 				<-ctx.Done()
 				if took := time.Since(begun); stopped.Add(1) == 1 && took != lease-margin {
@@ -282,7 +282,7 @@ func TestStuckJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rs, _, _ := open(t, filepath.Join(dir, "jeton.db"), clock.System{}, "a")
 		release := make(chan struct{})
-		jobs := []Job{{Name: "stuck", Every: time.Minute, Run: func(context.Context) error { <-release; return nil }}}
+		jobs := []Job{{Name: "stuck", Every: time.Minute, Run: func(context.Context, Lease) error { <-release; return nil }}}
 		var out bytes.Buffer
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})

@@ -35,11 +35,12 @@ func (e *NotYet) Error() string {
 }
 
 // Tick does what the schedule demands now: it lets next keys sign and publishes new
-// ones, retires and deletes. It also takes over what another node changed.
-func (r *Ring) Tick(ctx context.Context) error {
+// ones, retires and deletes. It also takes over what another node changed. also runs in
+// the same transaction.
+func (r *Ring) Tick(ctx context.Context, also ...func(*store.Tx) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tick(ctx, r.algs)
+	return r.tick(ctx, r.algs, also...)
 }
 
 // SetAlgs changes the algorithms that the ring keeps an active key for, and makes
@@ -61,10 +62,10 @@ func (r *Ring) SetAlgs(ctx context.Context, algs []oauth.Alg) error {
 	return nil
 }
 
-func (r *Ring) tick(ctx context.Context, algs []oauth.Alg) error {
+func (r *Ring) tick(ctx context.Context, algs []oauth.Alg, also ...func(*store.Tx) error) error {
 	return r.change(ctx, func(keys []store.Key, now time.Time) ([]step, error) {
 		return due(r.policy.lines(algs, keys), keys, now), nil
-	})
+	}, also...)
 }
 
 // Rotate makes the next key of an algorithm active, or those of all algorithms where

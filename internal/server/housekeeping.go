@@ -24,23 +24,56 @@ const batch = 500
 // jobs are what goes on in the background, each under its lease.
 func (s *Server) jobs() []jobs.Job {
 	return []jobs.Job{
-		{Name: "alive", Every: time.Second, Run: func(ctx context.Context) error {
-			return s.store.Write(ctx, (*store.Tx).Alive)
+		{Name: "alive", Every: time.Second, Run: func(ctx context.Context, lease jobs.Lease) error {
+			return s.store.Write(ctx, func(tx *store.Tx) error {
+				if err := lease.Hold(tx); err != nil {
+					return err
+				}
+				return tx.StillAlive()
+			})
 		}},
-		{Name: "keys", Every: time.Minute, Run: s.ring.Tick},
-		{Name: "expire", Every: 10 * time.Second, Run: s.expire},
+		{Name: "keys", Every: time.Minute, Run: func(ctx context.Context, lease jobs.Lease) error {
+			return s.ring.Tick(ctx, lease.Hold)
+		}},
+		{Name: "expire", Every: 10 * time.Second, Run: func(ctx context.Context, lease jobs.Lease) error {
+			return s.expire(ctx, lease.Hold)
+		}},
 	}
 }
 
-// expire removes what is over, in small transactions.
-func (s *Server) expire(ctx context.Context) error {
-	s.revoked.Forget(s.store.Now())
+// forget drops what is over from this process's memory, until ctx ends.
+func (s *Server) forget(ctx context.Context) {
+	t := time.NewTicker(10 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			s.revoked.Forget(s.store.Now())
+		}
+	}
+}
+
+// expire removes what is over, in small transactions. Each of them begins with also.
+func (s *Server) expire(ctx context.Context, also ...func(*store.Tx) error) error {
+	housekeep := func(body func(*store.Tx) error) error {
+		return s.audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+			event := audit.Event{Type: audit.Housekeeping}
+			for _, f := range also {
+				if err := f(tx); err != nil {
+					return event, err
+				}
+			}
+			return event, body(tx)
+		})
+	}
 	for _, remove := range []func(*store.Tx, int) (int64, error){
 		(*store.Tx).PurgeFlows, (*store.Tx).PurgeUnredeemed, s.endSessions,
 		(*store.Tx).PurgeAttempts,
 	} {
 		for full := true; full; {
-			err := s.housekeep(ctx, func(tx *store.Tx) error {
+			err := housekeep(func(tx *store.Tx) error {
 				n, err := remove(tx, batch)
 				full = n == batch
 				return err
@@ -51,7 +84,7 @@ func (s *Server) expire(ctx context.Context) error {
 		}
 	}
 	for more := true; more; {
-		err := s.housekeep(ctx, func(tx *store.Tx) error {
+		err := housekeep(func(tx *store.Tx) error {
 			n, err := tx.PurgeRevocations(4 * feed.SegmentSize)
 			more = n > 0
 			return err
@@ -63,7 +96,7 @@ func (s *Server) expire(ctx context.Context) error {
 	s.purge.mu.Lock()
 	defer s.purge.mu.Unlock()
 	for range 20 {
-		err := s.housekeep(ctx, func(tx *store.Tx) (err error) {
+		err := housekeep(func(tx *store.Tx) (err error) {
 			s.purge.next, err = tx.PurgeGrants(s.purge.next, batch)
 			return err
 		})
@@ -77,16 +110,8 @@ func (s *Server) expire(ctx context.Context) error {
 // endSessions ends sessions that are over, with the grants that live in them.
 func (s *Server) endSessions(tx *store.Tx, limit int) (int64, error) {
 	over, err := tx.SessionsOver(tx.Now(), limit)
-	for _, id := range over {
-		if err = s.manager.Grants.EndSession(tx, id, grant.CauseSessionOver); err != nil {
-			break
-		}
+	if err != nil || len(over) == 0 {
+		return 0, err
 	}
-	return int64(len(over)), err
-}
-
-func (s *Server) housekeep(ctx context.Context, body func(*store.Tx) error) error {
-	return s.audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
-		return audit.Event{Type: audit.Housekeeping}, body(tx)
-	})
+	return int64(len(over)), s.manager.Grants.EndSessions(tx, over, grant.CauseSessionOver)
 }
