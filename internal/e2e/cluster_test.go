@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -29,15 +30,23 @@ type cluster struct {
 	dsn   string
 }
 
-// round sends each request to the next node.
+// round sends each request to the next node, and to the one after it where that does
+// not listen.
 type round struct {
 	nodes []*issuer
 	next  atomic.Uint64
 }
 
-func (r *round) RoundTrip(req *http.Request) (*http.Response, error) {
-	n := r.next.Add(1) % uint64(len(r.nodes))
-	return r.nodes[n].web.Transport.RoundTrip(req)
+func (r *round) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	var refused *net.OpError
+	for range r.nodes {
+		n := r.next.Add(1) % uint64(len(r.nodes))
+		resp, err = r.nodes[n].web.Transport.RoundTrip(req)
+		if !errors.As(err, &refused) || refused.Op != "dial" {
+			break
+		}
+	}
+	return resp, err
 }
 
 // startCluster runs n nodes on an empty database until the test ends. All of them
