@@ -42,6 +42,7 @@ type revocations struct {
 	first                     int64         // 0: the one after base
 	step                      time.Duration // that the database's clock is off
 	stands                    time.Time     // where it stands, if not zero
+	life                      time.Duration // of entries
 	mute                      bool          // no heartbeats
 	refuse                    int           // status of every answer, if not 0
 	forms                     string        // "stream", "json" or "any"
@@ -56,7 +57,7 @@ type revocations struct {
 }
 
 func newRevocations(is *issuer) *revocations {
-	l := &revocations{is: is, wake: make(chan struct{}), cut: make(chan struct{}), forms: "any"}
+	l := &revocations{is: is, wake: make(chan struct{}), cut: make(chan struct{}), forms: "any", life: 2 * time.Hour}
 	l.begin("life-1")
 	is.log = l
 	is.publish(es256(), feedSigner())
@@ -87,7 +88,7 @@ func (l *revocations) drop() {
 
 // add appends an entry; the caller holds the lock.
 func (l *revocations) add(k feed.Kind, value string) int64 {
-	e := feed.Entry{N: int64(len(l.entries)) + 1, Kind: k, Value: feed.Value(k, value), Until: time.Now().Add(2 * time.Hour).Unix()}
+	e := feed.Entry{N: int64(len(l.entries)) + 1, Kind: k, Value: feed.Value(k, value), Until: time.Now().Add(l.life).Unix()}
 	if k.Cutoff() {
 		e.At = time.Now().Unix()
 	}
