@@ -6,6 +6,7 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 
 	"github.com/jeton-auth/jeton/internal/secret"
@@ -95,12 +96,18 @@ type Origin struct {
 
 // Log writes transactions with their events.
 type Log struct {
-	st  *store.Store
-	log *slog.Logger
+	st     *store.Store
+	log    *slog.Logger
+	settle func()
 }
 
 // New makes a Log over st that also tells log.
-func New(st *store.Store, log *slog.Logger) *Log { return &Log{st, log} }
+func New(st *store.Store, log *slog.Logger) *Log { return &Log{st: st, log: log} }
+
+// SettleBy has Write call f after each commit and before it returns: what a
+// transaction left to be done outside the database is done then. It is to be called
+// before the first Write.
+func (l *Log) SettleBy(f func()) { l.settle = f }
 
 // Write runs body in a transaction, keeps the event that body returns, and returns
 // when both are durable. An event without a type says that nothing was changed.
@@ -113,6 +120,27 @@ func (l *Log) Write(ctx context.Context, body func(*store.Tx) (Event, error)) er
 		}
 		return Append(tx, event)
 	})
+	if err == nil && l.settle != nil {
+		l.settle()
+	}
+	if err == nil && event.Type != "" {
+		l.tell(ctx, event)
+	}
+	return err
+}
+
+// WriteRoutine is Write for a body of one statement whose event, if any, is routine.
+func (l *Log) WriteRoutine(ctx context.Context, body func(*store.Tx) (Event, error)) error {
+	var event Event
+	err := l.st.WriteOne(ctx, func(tx *store.Tx) (err error) {
+		if event, err = body(tx); err == nil && event.Type != "" && !routine[event.Type] {
+			err = fmt.Errorf("audit: %s is to be kept, and was not", event.Type)
+		}
+		return err
+	})
+	if err == nil && l.settle != nil {
+		l.settle()
+	}
 	if err == nil && event.Type != "" {
 		l.tell(ctx, event)
 	}

@@ -103,7 +103,7 @@ func (s *Grants) Spend(tx *store.Tx, g *store.Grant, idleAt, tokensUntil time.Ti
 	if err != nil {
 		return won, err
 	}
-	return won, s.log.Add(tx, CauseTooMany, entries(tx, ended)...)
+	return won, s.log.Add(tx, CauseTooMany, s.entries(tx, CauseTooMany, ended)...)
 }
 
 // Find parses a code or refresh token and reads its grant. ErrForged: it is none
@@ -186,7 +186,7 @@ func (s *Grants) End(tx *store.Tx, id store.GrantID, cause string) error {
 	if err != nil {
 		return err
 	}
-	return s.log.Add(tx, cause, entries(tx, []store.Ended{e})...)
+	return s.log.Add(tx, cause, s.entries(tx, cause, []store.Ended{e})...)
 }
 
 // EndSession removes a session and ends the grants that live in it. A session that is
@@ -206,7 +206,7 @@ func (s *Grants) EndSessions(tx *store.Tx, sessions [][]byte, cause string) erro
 		if err != nil {
 			return err
 		}
-		told = append(told, entries(tx, ended)...)
+		told = append(told, s.entries(tx, cause, ended)...)
 		switch err := tx.DeleteSession(session); {
 		case err == nil:
 			told = append(told, revoke.Entry{Kind: feed.Session, Value: base64.RawURLEncoding.EncodeToString(session)})
@@ -217,12 +217,17 @@ func (s *Grants) EndSessions(tx *store.Tx, sessions [][]byte, cause string) erro
 	return s.log.Add(tx, cause, told...)
 }
 
-// entries tell of the ended grants under which an access token may still be alive.
-func entries(tx *store.Tx, ended []store.Ended) (told []revoke.Entry) {
+// entries tell of the ended grants under which an access token may still be alive. The
+// others are for the journal alone.
+func (s *Grants) entries(tx *store.Tx, cause string, ended []store.Ended) (told []revoke.Entry) {
+	var silent []string
 	for _, e := range ended {
 		if e.TokensUntil.After(tx.Now().Add(-time.Minute)) {
 			told = append(told, revoke.Entry{Kind: feed.Grant, Value: Handle(e.ID)})
+		} else {
+			silent = append(silent, Handle(e.ID))
 		}
 	}
+	s.log.Ended(tx, cause, silent...)
 	return told
 }

@@ -115,7 +115,7 @@ func (i Refresh) once(ctx context.Context, r Request, recall bool) (out Issued, 
 		return Issued{}, false, err
 	}
 	idle, until := idleEnd(r.Client, &g, now), noted(r.Client, expires)
-	won, err := i.spend(ctx, r, &g, v, idle, until)
+	won, err := i.spend(ctx, r, &g, v, recalled, idle, until)
 	if err != nil || !won {
 		i.Grants.Forget(g.ID)
 		return Issued{}, err == nil, err
@@ -127,24 +127,23 @@ func (i Refresh) once(ctx context.Context, r Request, recall bool) (out Issued, 
 }
 
 // spend writes what a verdict says, if the grant is as it was read.
-func (i Refresh) spend(ctx context.Context, r Request, g *store.Grant, v verdict, idle, until time.Time) (won bool, err error) {
-	if v == stay && !worthNoting(r.Client, g, idle, until) {
-		return true, nil
+func (i Refresh) spend(ctx context.Context, r Request, g *store.Grant, v verdict, recalled bool, idle, until time.Time) (won bool, err error) {
+	event, write, change := audit.GrantUsed, i.Audit.WriteRoutine, func(tx *store.Tx) (bool, error) {
+		return tx.Touch(g.ID, g.Number, idle, until)
 	}
-	err = i.Audit.Write(ctx, func(tx *store.Tx) (e audit.Event, err error) {
-		switch v {
-		case rotate:
-			e = i.event(r, g, audit.GrantRotated)
-			won, err = tx.Rotate(g.ID, g.Number, idle, until)
-		case repeat:
-			e = i.event(r, g, audit.AnswerRepeated)
-			won, err = tx.Touch(g.ID, g.Number, idle, until)
-		default:
-			e = i.event(r, g, audit.GrantUsed)
-			won, err = tx.Touch(g.ID, g.Number, idle, until)
-		}
-		if !won {
-			e = audit.Event{}
+	switch {
+	case v == stay && !worthNoting(r.Client, g, idle, until):
+		return true, nil
+	case v == repeat:
+		event, write = audit.AnswerRepeated, i.Audit.Write
+	case v == rotate && recalled:
+		event, change = audit.GrantRotated, func(tx *store.Tx) (bool, error) { return tx.RotateRecalled(g, idle, until) }
+	case v == rotate:
+		event, change = audit.GrantRotated, func(tx *store.Tx) (bool, error) { return tx.Rotate(g.ID, g.Number, idle, until) }
+	}
+	err = write(ctx, func(tx *store.Tx) (e audit.Event, err error) {
+		if won, err = change(tx); won {
+			e = i.event(r, g, event)
 		}
 		return e, err
 	})

@@ -166,12 +166,24 @@ func (tx *Tx) SpendCode(g *Grant, idleAt, tokensUntil time.Time) (won bool, err 
 	return n == 1, err
 }
 
+const rotating = `UPDATE grants SET number = number + 1, code = CASE WHEN created_at > ? THEN code ELSE '' END, rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END
+	WHERE id = ? AND number = ? AND number > 0 AND` + live
+
 // Rotate moves a live grant from number n to n + 1. won is false when the grant
 // was not live or stands at another number.
 func (tx *Tx) Rotate(id GrantID, n int64, idleAt, tokensUntil time.Time) (won bool, err error) {
 	young := tx.now.Add(-codeKept)
-	changed, err := tx.change(`UPDATE grants SET number = number + 1, code = CASE WHEN created_at > ? THEN code ELSE '' END, rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END
-		WHERE id = ? AND number = ? AND number > 0 AND`+live, millis(young), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), id[:], n)
+	changed, err := tx.change(rotating, millis(young), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), id[:], n)
+	return changed == 1, err
+}
+
+// RotateRecalled is Rotate for a grant that was read some time ago: it is won only if
+// its subject has not changed since, whose claims are in the tokens.
+func (tx *Tx) RotateRecalled(g *Grant, idleAt, tokensUntil time.Time) (won bool, err error) {
+	young := tx.now.Add(-codeKept)
+	changed, err := tx.change(rotating+`
+		AND coalesce((SELECT updated_at FROM users WHERE id = subject), 0) = ?`,
+		millis(young), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), g.ID[:], g.Number, millis(g.User.UpdatedAt))
 	return changed == 1, err
 }
 
@@ -230,10 +242,13 @@ func (tx *Tx) EndIdlest(subject, client string, keep int, cause string) ([]Ended
 	if err != nil || n <= keep {
 		return nil, err
 	}
+	// They are counted again by the very statement that ends them: another transaction may
+	// have ended some since, and two that each end what is too many would leave too few.
 	return list(tx.Reader, scanEnded, ending+`id IN (SELECT id FROM grants WHERE id IN
 		(SELECT id FROM grants WHERE subject = ? AND client = ? AND unredeemed_until = 0 AND ended_at = 0 ORDER BY created_at LIMIT ?)
-		ORDER BY rotated_at, id LIMIT ?)`+endedColumns,
-		millis(tx.now), cause, subject, client, max(oldest, n-keep), n-keep)
+		ORDER BY rotated_at, id LIMIT (SELECT CASE WHEN n > ? THEN n - ? ELSE 0 END FROM (SELECT count(*) AS n FROM
+			(SELECT 1 FROM grants WHERE subject = ? AND client = ? AND unredeemed_until = 0 AND ended_at = 0 LIMIT ?) AS live) AS counted))`+endedColumns,
+		millis(tx.now), cause, subject, client, max(oldest, n-keep), keep, keep, subject, client, keep+64)
 }
 
 // PurgeGrants ends the grants that a cutoff has killed and removes the rows that

@@ -148,6 +148,15 @@ func (s *Store) Write(ctx context.Context, body func(*Tx) error) error {
 	return s.write.do(ctx, body)
 }
 
+// WriteOne is Write for a body of one statement at most: where nodes share the
+// database it is sent without a BEGIN and a COMMIT around it.
+func (s *Store) WriteOne(ctx context.Context, body func(*Tx) error) error {
+	if s.shared != nil {
+		return s.shared.keepTrying(ctx, s.shared.single, body)
+	}
+	return s.write.do(ctx, body)
+}
+
 // Read gives a Reader over committed rows.
 func (s *Store) Read(ctx context.Context) Reader {
 	if s.shared != nil {

@@ -113,15 +113,17 @@ func (tx *Tx) CreateUser(u User) error {
 	return err
 }
 
-// UpdateUser replaces everything of the user but the subject and the cutoff.
+// UpdateUser replaces everything of the user but the subject and the cutoff. UpdatedAt
+// rises each time, so that it tells whether something changed.
 func (tx *Tx) UpdateUser(u User) error {
 	tx.usersChange()
 	claims, roles, groups, err := u.encoded()
 	if err != nil {
 		return err
 	}
-	return tx.one(`UPDATE users SET login = ?, email = ?, email_verified = ?, name = ?, claims = ?, roles = ?, groups = ?, password = ?, disabled = ?, updated_at = ? WHERE id = ?`,
-		Login(u.Email), u.Email, u.EmailVerified, u.Name, claims, roles, groups, u.Password, u.Disabled, millis(tx.now), u.ID)
+	return tx.one(`UPDATE users SET login = ?, email = ?, email_verified = ?, name = ?, claims = ?, roles = ?, groups = ?, password = ?, disabled = ?,
+			updated_at = CASE WHEN updated_at < ? THEN ? ELSE updated_at + 1 END WHERE id = ?`,
+		Login(u.Email), u.Email, u.EmailVerified, u.Name, claims, roles, groups, u.Password, u.Disabled, millis(tx.now), millis(tx.now), u.ID)
 }
 
 // CutOffUser makes every grant, session and token of the subject with a rev under
