@@ -2,6 +2,7 @@ package endpoints
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"mime"
 	"net/http"
@@ -29,6 +30,10 @@ type Introspect struct {
 	Reader  *tokens.Reader
 	Minter  *tokens.Minter
 }
+
+// readBound is how long a question may wait for the database, as those do that it must
+// confirm.
+const readBound = 500 * time.Millisecond
 
 var inactive = []byte(`{"active":false}`)
 
@@ -128,7 +133,9 @@ func (i *Introspect) answer(r *http.Request, res *store.Resource, client *store.
 
 // refresh describes a refresh token, from its row, to its own client alone.
 func (i *Introspect) refresh(r *http.Request, client *store.Client, token string) ([]byte, error) {
-	c, g, err := i.Grants.Find(r.Context(), token)
+	ctx, cancel := context.WithTimeout(r.Context(), readBound)
+	defer cancel()
+	c, g, err := i.Grants.Find(ctx, token)
 	if errors.Is(err, grant.ErrForged) {
 		return inactive, nil
 	}
