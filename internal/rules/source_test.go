@@ -117,9 +117,9 @@ func TestNothingRegistersItself(t *testing.T) {
 	}
 }
 
-// writers may open a transaction without an event: the store itself, the audit log
-// that names the event, and the server for its signs of life.
-var writers = []string{"internal/store", "internal/audit", "internal/server"}
+// writers may open a transaction without an event: the store itself and its suite of
+// tests, the audit log that names the event, and the server for its signs of life.
+var writers = []string{"internal/store", "internal/store/storetest", "internal/audit", "internal/server"}
 
 // A change of state names its event (docs/decisions/0004), and so goes through
 // audit.Log.Write. There are no types at hand here; the two kinds of transaction are
