@@ -22,6 +22,7 @@ type commands struct {
 	Dev        devCommand        `cmd:"" help:"Start an issuer with a demo API and a demo web app on this machine."`
 	Serve      serveCommand      `cmd:"" help:"Run the server."`
 	Check      checkCommand      `cmd:"" help:"Validate a configuration file without starting."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring the database's schema up to this release's, as serve does when it starts."`
 	Keygen     keygenCommand     `cmd:"" help:"Make a key-encryption key, or a client secret."`
 	User       userCommands      `cmd:"" help:"Manage users."`
 	Client     clientCommands    `cmd:"" help:"Manage clients."`
