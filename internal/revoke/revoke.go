@@ -41,7 +41,9 @@ type Log struct {
 	log  *slog.Logger
 	view *feed.View
 	head atomic.Int64
-	rev  atomic.Int64
+
+	journal atomic.Pointer[Journal] // nil: none is kept
+	rev     atomic.Int64
 
 	mu       sync.RWMutex
 	position feed.Position
@@ -171,7 +173,10 @@ func (l *Log) Add(tx *store.Tx, cause string, entries ...Entry) error {
 			return err
 		}
 	}
-	tx.AfterCommit(func() { l.committed(rows) })
+	tx.AfterCommit(func() {
+		l.committed(rows)
+		l.note(entries, rows)
+	})
 	return nil
 }
 
