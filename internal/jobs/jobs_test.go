@@ -301,3 +301,28 @@ func TestStuckJob(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// A process that stood still for longer than its lease changes nothing after it,
+// whatever it was about to do.
+func TestStaleLease(t *testing.T) {
+	t.Parallel()
+	rs, st, c := begun(t, "paused", "next")
+	n, acted := 0, false
+	paused := Job{Name: "count", Every: time.Minute, Run: func(ctx context.Context, had Lease) error {
+		if err := st.Write(ctx, had.Hold); err != nil {
+			t.Errorf("a lease that was just taken: %v", err)
+		}
+		c.Advance(lease + time.Second)
+		rs[1].wants(t, counted(&n), true, time.Minute)
+		return st.Write(ctx, func(tx *store.Tx) error {
+			if err := had.Hold(tx); err != nil {
+				return err
+			}
+			acted = true
+			return nil
+		})
+	}}
+	if _, _, err := rs[0].runOnce(t.Context(), paused); !errors.Is(err, store.ErrLeaseLost) || acted || n != 1 {
+		t.Errorf("acted %v, the next node ran %d times, %v", acted, n, err)
+	}
+}
