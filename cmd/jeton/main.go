@@ -30,6 +30,9 @@ type commands struct {
 	Key        keyCommands       `cmd:"" help:"Look after the signing keys."`
 	Revoke     revokeCommand     `cmd:"" help:"Revoke a token, or all that something stands for."`
 	Copy       copyCommand       `cmd:"" help:"Copy an issuer from one store to another, such as from SQLite to PostgreSQL."`
+	Backup     backupCommand     `cmd:"" help:"Write a sealed backup, while the server runs."`
+	Restore    restoreCommand    `cmd:"" help:"Fill an empty store from a backup. All that was issued before is dead."`
+	Recover    recoverCommand    `cmd:"" help:"Make a store that went back in time fit to be served again. All that was issued before is dead."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }

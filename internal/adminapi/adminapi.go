@@ -108,6 +108,7 @@ func Handler(m *manage.Manager, log *slog.Logger) http.Handler {
 	} {
 		mux.HandleFunc(pattern, a.door(h))
 	}
+	mux.HandleFunc("GET /backup", a.backup)
 	return mux
 }
 

@@ -66,6 +66,8 @@ func (r *reader) check(c *Config) {
 	r.checkListen(c.Listen)
 	r.checkStore(c)
 	r.checkKey(c)
+	r.checkFile("high_water", &c.HighWater)
+	r.checkFile("revocation_journal", &c.RevocationJournal)
 	r.oneOf("profile", c.Profile, "oidc")
 	if len(c.Brand.Name) > spec.MaxName || !printable(c.Brand.Name) {
 		r.add("brand.name", "must be plain text of at most %d bytes", spec.MaxName)
@@ -161,6 +163,17 @@ func (r *reader) checkStore(c *Config) {
 		r.add("store", "must name a file: write for instance sqlite:/var/lib/jeton/jeton.db, without options")
 	default:
 		c.Store = "sqlite:" + r.resolve(path)
+	}
+}
+
+// checkFile leaves the absolute path of a file that is written, if one is named.
+func (r *reader) checkFile(key string, path *string) {
+	switch {
+	case *path == "":
+	case !printable(*path) || strings.HasSuffix(*path, "/"):
+		r.add(key, "must name a file: write for instance /var/lib/jeton-state/%s", strings.ReplaceAll(key, "_", "-"))
+	default:
+		*path = r.resolve(*path)
 	}
 }
 

@@ -30,15 +30,18 @@ type Config struct {
 	BehindProxy      *BehindProxy `yaml:"behind_proxy"`
 	Store            string       `yaml:"store"`              // "sqlite:" and a path, or "postgres://" and where
 	KeyEncryptionKey Key          `yaml:"key_encryption_key"` // 32 bytes
-	Profile          string       `yaml:"profile"`            // "oidc"
-	Brand            Brand        `yaml:"brand"`
-	Sessions         Sessions     `yaml:"sessions"`
-	Keys             Keys         `yaml:"keys"`
-	Password         Password     `yaml:"password"`
-	Log              Log          `yaml:"log"`
-	Resources        []Resource   `yaml:"resources"`
-	Clients          []Client     `yaml:"clients"`
-	Users            []User       `yaml:"users"`
+	// HighWater and RevocationJournal are files outside the store; empty: none.
+	HighWater         string     `yaml:"high_water"`
+	RevocationJournal string     `yaml:"revocation_journal"`
+	Profile           string     `yaml:"profile"` // "oidc"
+	Brand             Brand      `yaml:"brand"`
+	Sessions          Sessions   `yaml:"sessions"`
+	Keys              Keys       `yaml:"keys"`
+	Password          Password   `yaml:"password"`
+	Log               Log        `yaml:"log"`
+	Resources         []Resource `yaml:"resources"`
+	Clients           []Client   `yaml:"clients"`
+	Users             []User     `yaml:"users"`
 
 	// Files are the paths that were read: the configuration itself and what
 	// file: names in it. A change of one is a change of the configuration.

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/feed"
@@ -31,6 +33,8 @@ type Revocations struct {
 	Store     *store.Store
 	Reader    *tokens.Reader
 	Feed      *feed.Feed
+	// WentBack notes that a reader proved that the database went back in time.
+	WentBack func(ctx context.Context, why string, by audit.Origin) error
 }
 
 const (
@@ -46,6 +50,9 @@ func (v *Revocations) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req, wait, refusal := feedRequest(r.Header, params)
+	if shown := params.Get("heartbeat"); shown != "" && refusal == nil {
+		v.shown(w, r, shown)
+	}
 	switch {
 	case refusal != nil:
 		v.fail(w, r, refusal)
@@ -61,6 +68,18 @@ func (v *Revocations) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		web.RawJSON(w, http.StatusOK, doc)
+	}
+}
+
+// shown looks at the newest heartbeat that a reader has. The reader is served all the
+// same: what it lacks is more important.
+func (v *Revocations) shown(w http.ResponseWriter, r *http.Request, heartbeat string) {
+	why, err := v.Feed.Beyond(r.Context(), heartbeat)
+	if err == nil && why != "" {
+		err = v.WentBack(r.Context(), why, v.origin(w, r))
+	}
+	if err != nil {
+		v.Log.Warn("the heartbeat that a reader of the feed showed was not judged", slog.Any("error", err), slog.String("request", web.RequestID(w)))
 	}
 }
 

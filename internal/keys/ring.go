@@ -158,6 +158,10 @@ func (r *Ring) FeedSigner() *Signer { return r.now.Load().feed }
 // Key is the published key of tokens with an id: next, active or retired.
 func (r *Ring) Key(kid string) (jwks.Key, bool) { return r.now.Load().set.Key(kid) }
 
+// FeedKey is the published key with an id that signs the revocation feed: next, active
+// or retired.
+func (r *Ring) FeedKey(kid string) (jwks.Key, bool) { return r.now.Load().set.FeedKey(kid) }
+
 // JWKS is the published set (RFC 7517 §5). The caller must not change it.
 func (r *Ring) JWKS() []byte { return r.now.Load().json }
 

@@ -7,6 +7,7 @@ package redeem
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -193,6 +194,15 @@ func (i *Issuer) consented(ctx context.Context, client *store.Client, g *store.G
 func (i *Issuer) end(ctx context.Context, r Request, g *store.Grant, event audit.Type, cause string) error {
 	return i.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		return i.event(r, g, event), i.Grants.End(tx, g.ID, cause)
+	})
+}
+
+// lost ends a grant whose row is behind a number that was given out: the database went
+// back in time. No server starts on it any more until an operator has acted.
+func (i *Issuer) lost(ctx context.Context, r Request, g *store.Grant, number int64) error {
+	return i.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		why := fmt.Sprintf("grant %s stands at number %d, and its client has number %d", grant.Handle(g.ID), g.Number, number)
+		return i.event(r, g, audit.WritesLost), errors.Join(tx.PutHold(store.HoldRecover, why), i.Grants.End(tx, g.ID, grant.CauseWritesLost))
 	})
 }
 

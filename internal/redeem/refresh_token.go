@@ -97,7 +97,7 @@ func (i Refresh) once(ctx context.Context, r Request, recall bool) (out Issued, 
 		err := i.end(ctx, r, &g, audit.GrantReplayed, grant.CauseReplayed)
 		return out, false, orRefusal(err, "the refresh token was used before: all that its grant gave is revoked")
 	case ahead:
-		err := i.end(ctx, r, &g, audit.WritesLost, grant.CauseWritesLost)
+		err := i.lost(ctx, r, &g, c.Number)
 		return out, false, orRefusal(err, "the refresh token is newer than this server's records: log in again")
 	}
 	if ok, err := i.consented(ctx, r.Client, &g); err != nil || !ok {

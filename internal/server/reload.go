@@ -79,6 +79,7 @@ func waiting(old, now *config.Config) []string {
 		"tls":                {old.TLS != nil, now.TLS != nil}, "behind_proxy": {old.BehindProxy, now.BehindProxy},
 		"brand": {old.Brand, now.Brand}, "sessions": {old.Sessions, now.Sessions}, "keys": {old.Keys, now.Keys},
 		"password": {old.Password, now.Password}, "log": {old.Log, now.Log},
+		"high_water": {old.HighWater, now.HighWater}, "revocation_journal": {old.RevocationJournal, now.RevocationJournal},
 	} {
 		if !reflect.DeepEqual(values[0], values[1]) {
 			keys = append(keys, key)

@@ -96,6 +96,7 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 		wg.Go(func() { s.follow(ctx, hup) })
 	}
 	wg.Go(func() { s.tuneMemory(ctx) })
+	wg.Go(func() { s.keepHighWater(ctx) })
 	wg.Go(func() { s.forget(ctx) })
 	ready(ln.Addr())
 	<-ctx.Done()

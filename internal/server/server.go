@@ -71,6 +71,7 @@ type Server struct {
 	admin   http.Handler
 	purge   purge
 	serving bool // Run began: what is closed is more than a command's store
+	journal *revoke.Journal
 
 	certificate atomic.Pointer[tls.Certificate]
 }
@@ -108,6 +109,9 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.audit = audit.New(s.store, o.Log)
 	if s.revoked, err = revoke.Open(ctx, s.store, o.Log); err != nil {
+		return nil, err
+	}
+	if err = s.keepJournal(); err != nil {
 		return nil, err
 	}
 	dir, err := directory.Open(ctx, s.store, spec.Builtin(c.Issuer)...)
@@ -164,6 +168,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader, Minter: minter},
 		Revocations: &endpoints.Revocations{
 			Door: door, Issuer: c.Issuer, Clients: clients, Directory: dir, Store: s.store, Reader: reader, Feed: s.feed,
+			WentBack: s.wentBack,
 		},
 		UserInfo: &endpoints.UserInfo{Door: door, Issuer: c.Issuer, Store: s.store, Directory: dir, Reader: reader},
 		Browser: &endpoints.Browser{
@@ -222,6 +227,10 @@ func (s *Server) Close() error {
 		}
 		err = errors.Join(err, s.store.Close())
 		s.store = nil
+	}
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.Close())
+		s.journal = nil
 	}
 	return errors.Join(err, closeEngine(s.engine))
 }
