@@ -176,16 +176,23 @@ func (v *View) Add(e Entry) error {
 			}
 		})
 	case Subject:
-		if err := v.reserve(); err != nil {
-			return err
+		_, known := v.subjects[id]
+		if !known {
+			if err := v.reserveSubject(); err != nil {
+				return err
+			}
 		}
 		v.subjectMu.Lock()
 		v.subjects[id] = v.subjects[id].with(cut)
 		v.subjectMu.Unlock()
-		v.table.Load().mark(id)
+		if !known {
+			v.table.Load().mark(id)
+		}
 	default:
-		if err := v.reserve(); err != nil {
-			return err
+		if !v.table.Load().has(id) {
+			if err := v.reserve(); err != nil {
+				return err
+			}
 		}
 		if was, added := v.table.Load().put(id, e.Until); added {
 			v.ends[minute(e.Until)]++
@@ -218,14 +225,25 @@ func (v *View) reserve() error {
 		return nil
 	}
 	want := 2 * (t.used + len(v.subjects) + minSlots/4)
-	if tableBytes(want)+subjectCost*(len(v.subjects)+1) > v.limit {
-		// Not twice the room, then: as much as is allowed.
-		want = max(0, v.limit-subjectCost*(len(v.subjects)+1)) / tableBytes(1)
+	if most := v.limit - v.limit/8 - subjectCost*len(v.subjects); tableBytes(want) > most {
+		// Not twice the room, then: as much as is allowed, but for some cutoffs.
+		want = max(0, most) / tableBytes(1)
 		if want*3/4 <= t.used+len(v.subjects) {
 			return ErrFull
 		}
 	}
 	v.rebuild(want, 0)
+	return nil
+}
+
+// reserveSubject is reserve for one more cutoff of a subject.
+func (v *View) reserveSubject() error {
+	if err := v.reserve(); err != nil {
+		return err
+	}
+	if tableBytes(len(v.table.Load().slots))+subjectCost*(len(v.subjects)+1) > v.limit {
+		return ErrFull
+	}
 	return nil
 }
 
