@@ -53,6 +53,13 @@ func Run(t *testing.T, open Open) {
 		{"Outages", testOutages},
 		{"Revocations", testRevocations},
 		{"Pulse", testPulse},
+		{"Recalled", testRecalled},
+		{"Locks", testLocks},
+		{"HeldLease", testHeldLease},
+		{"StillAlive", testStillAlive},
+		{"Holds", testHolds},
+		{"Renew", testRenew},
+		{"Whole", testWhole},
 
 		{"Values", testValues},
 		{"NoNUL", testNoNUL},
