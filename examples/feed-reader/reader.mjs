@@ -162,14 +162,14 @@ export class FeedReader extends EventEmitter {
 }
 
 // events takes Server-Sent Events out of a body. A comment only tells that somebody is there.
-async function* events(body, heard) {
+export async function* events(body, heard = () => {}) {
   let rest = ''
   for await (const text of body.pipeThrough(new TextDecoderStream())) {
     heard()
-    const blocks = (rest + text).split('\n\n')
+    const blocks = (rest + text).split(/\r?\n\r?\n/)
     rest = blocks.pop()
     must(rest.length < 8 << 20, 'an event has no end')
-    for (const block of blocks) yield Object.fromEntries(block.split('\n').map((line) => /^(\w*): (.*)/.exec(line)?.slice(1) ?? []))
+    for (const block of blocks) yield Object.fromEntries(block.split(/\r?\n/).map((line) => /^(\w*): (.*)/.exec(line)?.slice(1) ?? []))
   }
 }
 

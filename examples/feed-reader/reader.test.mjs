@@ -1,10 +1,11 @@
-// Tests of the reader that need no issuer: node --test examples/feed-reader/reader.test.mjs
+// Tests of the reader that need no issuer, the vectors among them: node --test examples/feed-reader/reader.test.mjs
 import assert from 'node:assert/strict'
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { test } from 'node:test'
-import { FeedReader } from './reader.mjs'
+import { FeedReader, events } from './reader.mjs'
 
 const issuer = 'https://id.example.com'
 const b64 = (data) => Buffer.from(data).toString('base64url')
@@ -53,6 +54,76 @@ async function following(log, said = hello()) {
   await reader.take('heartbeat', log.heartbeat(), said)
   return reader
 }
+
+// The vectors that docs/revocation-feed.md describes.
+test('vectors', async (t) => {
+  const vectors = JSON.parse(readFileSync(new URL('../../oauth/feed/testdata/vectors.json', import.meta.url)))
+  const begun = () => {
+    const reader = new FeedReader(vectors.issuer, 'https://api.example.com', 'secret')
+    reader.metadata = { issuer: vectors.issuer, jwks_uri: vectors.issuer + '/jwks' }
+    reader.fetch = async () => Buffer.from(vectors.jwks)
+    return reader
+  }
+  // Follows a stream that comes octet by octet, and gives what was wrong with it.
+  const read = async (reader, { stream, nonce }) => {
+    const said = { ...hello(), nonce }
+    const body = new ReadableStream({
+      start(c) {
+        for (const octet of Buffer.from(stream)) c.enqueue(Uint8Array.of(octet))
+        c.close()
+      },
+    })
+    try {
+      for await (const { event, data } of events(body)) await reader.take(event, data, said)
+    } catch (e) {
+      return e
+    }
+  }
+  const { start, inc, entries } = vectors.hashes
+  for (const { k, value, v } of vectors.names) {
+    await t.test(`name of ${k} ${value}`, async () => {
+      const reader = begun()
+      const entry = { n: 1, k, v, u: later, t: 9 }
+      reader.takeBatch({ inc, from: 0, to: 1, hash: start, entries: [entry] }, true)
+      const claims = { token: { jti: value }, grant: { jti: value + '.1' }, session: { sid: value }, subject: { sub: value, rev: 0 }, client: { client_id: value, rev: 0 }, all: { rev: 0 }, key: {} }[k]
+      assert.equal(reader.revoked(claims, k === 'key' ? value : undefined), true)
+      assert.equal(reader.revoked({ jti: 'x.1', sid: 'x', sub: 'x', client_id: 'x', rev: 1 }, 'x'), false)
+    })
+  }
+  await t.test('running hashes', () => {
+    const reader = begun()
+    assert.equal(b64(sha256(`jeton-feed\n${inc}`)), start)
+    reader.takeBatch({ inc, from: 0, to: 0, hash: start, entries: [] }, true)
+    for (const { hash, ...entry } of entries) {
+      reader.takeBatch({ inc, from: entry.n - 1, to: entry.n, entries: [entry] })
+      assert.equal(b64(reader.at.hash), hash, `at ${entry.n}`)
+    }
+  })
+  for (const { name, jws, valid, claims } of vectors.heartbeats) {
+    await t.test(`heartbeat: ${name}`, async () => {
+      const reader = begun(), last = entries.at(-1)
+      reader.at = { inc, from: 0, n: last.n, hash: Buffer.from(last.hash, 'base64url') }
+      const taken = reader.take('heartbeat', jws, { ...hello(), answered: true })
+      await (valid ? taken : assert.rejects(taken))
+      const { received, ...said } = reader.last ?? {}
+      assert.deepEqual(said, claims ?? {})
+      assert.equal(reader.jwks, valid ? vectors.jwks_hash : reader.jwks)
+    })
+  }
+  for (const transcript of vectors.transcripts) {
+    await t.test(`transcript: ${transcript.name}`, async () => {
+      const reader = begun(), wrong = await read(reader, transcript)
+      assert.equal(wrong === undefined, transcript.ok, wrong)
+      assert.equal(reader.last?.n ?? 0, transcript.n)
+      if (transcript.ok) assert.equal(reader.last.hash, transcript.hash)
+    })
+  }
+  const whole = begun()
+  assert.equal(await read(whole, vectors.transcripts.find(({ name }) => name === 'whole')), undefined)
+  for (const { name, kid, claims, revoked } of vectors.tokens) {
+    await t.test(`token: ${name}`, () => assert.equal(whole.revoked(claims, kid), revoked))
+  }
+})
 
 test('what is revoked', async () => {
   const token = { jti: 'g.1', sid: 's', sub: 'ada', client_id: 'shop', rev: 0, iat: 1000 }
