@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/oauth"
@@ -67,6 +68,10 @@ func parse(raw string) (Params, *oauth.Error) {
 		for _, s := range v {
 			if strings.IndexByte(s, 0) >= 0 {
 				return Params{}, oauth.Refuse(oauth.InvalidRequest, "the parameter %s holds a NUL character", printable(name))
+			}
+			if !utf8.ValidString(s) {
+				// RFC 6749, appendix B; and no store keeps such a text.
+				return Params{}, oauth.Refuse(oauth.InvalidRequest, "the parameter %s is not UTF-8", printable(name))
 			}
 		}
 	}
