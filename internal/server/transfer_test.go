@@ -124,7 +124,7 @@ func TestHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.stop()
-	i.refused("the same jeton copy again")
+	i.refused(testConfig, "the same jeton copy again")
 	st, end := i.database("sqlite:" + i.databasePath())
 	if err := st.Write(t.Context(), func(tx *store.Tx) error { return tx.DropHold(store.HoldCopy) }); err != nil {
 		t.Fatal(err)
@@ -134,9 +134,9 @@ func TestHeld(t *testing.T) {
 }
 
 // refused checks that no server starts, and why.
-func (i *issuer) refused(says string) {
+func (i *issuer) refused(text, says string) {
 	i.t.Helper()
-	srv, err := Open(i.t.Context(), Options{Config: parseConfig(i.t, testConfig, i.dir, i.kek), Clock: i.clock, Log: noLog})
+	srv, err := Open(i.t.Context(), Options{Config: parseConfig(i.t, text, i.dir, i.kek), Clock: i.clock, Log: noLog})
 	if err == nil {
 		i.t.Fatalf("a server started: want %q; close: %v", says, srv.Close())
 	}

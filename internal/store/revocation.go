@@ -55,9 +55,11 @@ func toHash(b []byte) (h feed.Hash, err error) {
 	return feed.Hash(b), nil
 }
 
-// Alive notes a sign of life.
+// Alive notes a sign of life. The time of the last one only rises: nodes' clocks differ a
+// little.
 func (tx *Tx) Alive() error {
-	return tx.one(`UPDATE issuer SET alive_at = ?`, millis(tx.now))
+	now := millis(tx.now)
+	return tx.one(`UPDATE issuer SET alive_at = CASE WHEN alive_at > ? THEN alive_at ELSE ? END`, now, now)
 }
 
 // missed is how long signs of life may fail to come, one a second, before that was an
