@@ -31,6 +31,8 @@ func (c *Config) fill() {
 		}
 	}
 	c.Profile = cmp.Or(c.Profile, "oidc")
+	c.Introspection.Mode = cmp.Or(c.Introspection.Mode, Confirmed)
+	c.Introspection.Within = cmp.Or(c.Introspection.Within, spec.Duration(2*time.Second))
 	c.Brand.Name = cmp.Or(c.Brand.Name, "Jeton")
 	if c.Sessions.Absolute == 0 {
 		c.Sessions.Absolute = max(days(7), c.Sessions.Idle)
@@ -69,6 +71,8 @@ func (r *reader) check(c *Config) {
 	r.checkFile("high_water", &c.HighWater)
 	r.checkFile("revocation_journal", &c.RevocationJournal)
 	r.oneOf("profile", c.Profile, "oidc")
+	r.oneOf("introspection.mode", c.Introspection.Mode, Confirmed, Bounded)
+	r.between("introspection.within", c.Introspection.Within, spec.Duration(100*time.Millisecond), spec.Duration(time.Minute))
 	if len(c.Brand.Name) > spec.MaxName || !printable(c.Brand.Name) {
 		r.add("brand.name", "must be plain text of at most %d bytes", spec.MaxName)
 	}

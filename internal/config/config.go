@@ -31,17 +31,18 @@ type Config struct {
 	Store            string       `yaml:"store"`              // "sqlite:" and a path, or "postgres://" and where
 	KeyEncryptionKey Key          `yaml:"key_encryption_key"` // 32 bytes
 	// HighWater and RevocationJournal are files outside the store; empty: none.
-	HighWater         string     `yaml:"high_water"`
-	RevocationJournal string     `yaml:"revocation_journal"`
-	Profile           string     `yaml:"profile"` // "oidc"
-	Brand             Brand      `yaml:"brand"`
-	Sessions          Sessions   `yaml:"sessions"`
-	Keys              Keys       `yaml:"keys"`
-	Password          Password   `yaml:"password"`
-	Log               Log        `yaml:"log"`
-	Resources         []Resource `yaml:"resources"`
-	Clients           []Client   `yaml:"clients"`
-	Users             []User     `yaml:"users"`
+	HighWater         string        `yaml:"high_water"`
+	RevocationJournal string        `yaml:"revocation_journal"`
+	Profile           string        `yaml:"profile"` // "oidc"
+	Brand             Brand         `yaml:"brand"`
+	Introspection     Introspection `yaml:"introspection"`
+	Sessions          Sessions      `yaml:"sessions"`
+	Keys              Keys          `yaml:"keys"`
+	Password          Password      `yaml:"password"`
+	Log               Log           `yaml:"log"`
+	Resources         []Resource    `yaml:"resources"`
+	Clients           []Client      `yaml:"clients"`
+	Users             []User        `yaml:"users"`
 
 	// Files are the paths that were read: the configuration itself and what
 	// file: names in it. A change of one is a change of the configuration.
@@ -62,6 +63,18 @@ type BehindProxy struct {
 // Brand is what pages show.
 type Brand struct {
 	Name string `yaml:"name"`
+}
+
+// Ways to answer an introspection where nodes share the store.
+const (
+	Confirmed = "confirmed" // by what the database says after the question came
+	Bounded   = "bounded"   // by what it said a while ago
+)
+
+// Introspection says how sure an answer is that a token is active.
+type Introspection struct {
+	Mode   string        `yaml:"mode"`   // Confirmed or Bounded
+	Within spec.Duration `yaml:"within"` // of Bounded: how old what is known may be
 }
 
 // Sessions bounds how long a browser stays logged in.

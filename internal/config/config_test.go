@@ -39,16 +39,17 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, minimal, nil)
 	want := &Config{
-		Issuer:    "https://id.example.com",
-		Listen:    "127.0.0.1:8443",
-		Store:     "sqlite:/var/lib/jeton/jeton.db",
-		Profile:   "oidc",
-		Brand:     Brand{"Jeton"},
-		Sessions:  Sessions{spec.Duration(8 * time.Hour), days(7)},
-		Keys:      Keys{days(90), days(1), days(2)},
-		Password:  Password{19456, 2, 1, runtime.GOMAXPROCS(0), 64},
-		Log:       Log{"json", "info", false},
-		Resources: []Resource{{Resource: spec.Resource{ID: "https://api.example.com"}.WithDefaults()}},
+		Issuer:        "https://id.example.com",
+		Listen:        "127.0.0.1:8443",
+		Store:         "sqlite:/var/lib/jeton/jeton.db",
+		Profile:       "oidc",
+		Introspection: Introspection{Mode: Confirmed, Within: spec.Duration(2 * time.Second)},
+		Brand:         Brand{"Jeton"},
+		Sessions:      Sessions{spec.Duration(8 * time.Hour), days(7)},
+		Keys:          Keys{days(90), days(1), days(2)},
+		Password:      Password{19456, 2, 1, runtime.GOMAXPROCS(0), 64},
+		Log:           Log{"json", "info", false},
+		Resources:     []Resource{{Resource: spec.Resource{ID: "https://api.example.com"}.WithDefaults()}},
 		Clients: []Client{{
 			Secret: secret.Text(environment["SECRET"]),
 			Client: spec.Client{

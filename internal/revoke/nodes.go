@@ -83,6 +83,8 @@ type confirmations struct {
 	mu      sync.Mutex
 	running bool
 	waiting *confirmation
+	within  time.Duration // how old a look may be; 0: it begins after the question
+	looked  time.Time     // when the newest good one began
 }
 
 type confirmation struct {
@@ -97,6 +99,9 @@ func (l *Log) Confirm(ctx context.Context) error {
 		return nil
 	}
 	c := l.join()
+	if c == nil {
+		return nil
+	}
 	t := time.NewTimer(confirmBound)
 	defer t.Stop()
 	select {
@@ -109,10 +114,17 @@ func (l *Log) Confirm(ctx context.Context) error {
 	}
 }
 
+// Within has Confirm be content with a look that began so long ago at most.
+func (l *Log) Within(d time.Duration) { l.confirmations.within = d }
+
+// join gives the look to wait for; nil: none is needed.
 func (l *Log) join() *confirmation {
 	cs := &l.confirmations
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
+	if cs.within > 0 && time.Since(cs.looked) < cs.within {
+		return nil
+	}
 	if cs.waiting == nil {
 		cs.waiting = &confirmation{done: make(chan struct{})}
 	}
@@ -136,7 +148,12 @@ func (l *Log) confirm() {
 			return
 		}
 		cs.mu.Unlock()
-		c.err = l.look()
+		began := time.Now()
+		if c.err = l.look(); c.err == nil {
+			cs.mu.Lock()
+			cs.looked = began
+			cs.mu.Unlock()
+		}
 		close(c.done)
 	}
 }

@@ -114,6 +114,9 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	if err = s.keepJournal(); err != nil {
 		return nil, err
 	}
+	if c.Introspection.Mode == config.Bounded {
+		s.revoked.Within(c.Introspection.Within.Std())
+	}
 	dir, err := directory.Open(ctx, s.store, spec.Builtin(c.Issuer)...)
 	if err != nil {
 		return nil, err
