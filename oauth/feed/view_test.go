@@ -303,7 +303,7 @@ func TestViewIsLikeTheModel(t *testing.T) {
 					k.Rev = 0
 				}
 				if m.ended(k) {
-					t.Skip("nothing ended mints a token")
+					return // nothing ended mints a token
 				}
 				k.names = NewNames(k.Claims)
 				m.tokens = append(m.tokens, k)
