@@ -14,22 +14,22 @@ import (
 // room for about ten thousand tokens.
 const DefaultCacheBytes = 32 << 20
 
-// sighting is a token that was verified, with all that the next sight of it needs.
+// sighting is a token that was verified, with all that the next sight of it needs:
+// first what each sight reads.
 type sighting struct {
+	token string
+	keys  uint64      // generation of the keys by which it was verified
+	used  atomic.Bool // since it was put into the cache or spared
+	names feed.Names  // if a feed is followed
+
 	principal Principal
 	by        *Verifier
-	names     feed.Names // if a feed is followed
-	keys      uint64     // generation of the keys by which it was verified
-
-	watch atomic.Pointer[watch] // by Done
+	watch     atomic.Pointer[watch] // by Done
 
 	// Of the cache.
-	token      string
 	hash       uint64
-	size       int
-	used       atomic.Bool // since it was put in or spared
+	size, slot int
 	share      *share
-	slot       int
 	prev, next *sighting // in its share, the oldest first
 }
 

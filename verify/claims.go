@@ -207,7 +207,7 @@ func (r *reader) strings() (list []string, ok bool) {
 	case '"':
 		return []string{r.text()}, true
 	case '[':
-		list, ok = []string{}, true
+		list, ok = make([]string, 0, 4), true
 		for range r.elements {
 			if r.peek() != '"' {
 				ok = false

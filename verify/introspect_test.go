@@ -195,7 +195,7 @@ func TestIntrospectionCache(t *testing.T) {
 			t.Errorf("%d answers are kept", n)
 		}
 		time.Sleep(10 * time.Second)
-		ask("one more", true)
+		ask("one-more", true)
 		if n := len(v.introspect.kept); n != 1 {
 			t.Errorf("%d answers are kept after all were over", n)
 		}

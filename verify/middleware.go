@@ -38,8 +38,11 @@ func (v *Verifier) RequireAll(needs ...Requirement) func(http.Handler) http.Hand
 				return
 			}
 			p, err := v.Verify(req.Context(), token)
-			if err == nil {
-				err = r.check(p, v.unix(v.clock()))
+			switch {
+			case err == nil:
+				err = v.check(p, &r)
+			case !isB64Token(token): // looked at only now: what was taken before is one
+				err = errHeader
 			}
 			if err != nil {
 				v.refuse(w, req, &r, err)
@@ -51,7 +54,8 @@ func (v *Verifier) RequireAll(needs ...Requirement) func(http.Handler) http.Hand
 }
 
 // bearer is the token of the Authorization header (RFC 6750 §2.1), the only place
-// where one is looked for. It is empty when the request tries no such thing.
+// where one is looked for. It is empty when the request tries no such thing, and may
+// be no token at all.
 func bearer(h http.Header) (string, error) {
 	values := h["Authorization"]
 	if len(values) > 1 {
@@ -64,12 +68,10 @@ func bearer(h http.Header) (string, error) {
 	if !strings.EqualFold(scheme, oauth.TokenTypeBearer) {
 		return "", nil
 	}
-	token = strings.Trim(token, " ")
-	if token != "" && !isB64Token(token) {
-		return "", invalid("The Authorization header is not the word Bearer and one token.")
-	}
-	return token, nil
+	return strings.Trim(token, " "), nil
 }
+
+var errHeader = invalid("The Authorization header is not the word Bearer and one token.")
 
 // isB64Token tells whether s has only the characters of a token (b64token of RFC
 // 6750 §2.1).

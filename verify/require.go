@@ -60,10 +60,10 @@ func newRequirements(needs []Requirement) requirements {
 // with the code insufficient_scope or oauth.InsufficientUserAuth.
 func (v *Verifier) Check(p *Principal, needs ...Requirement) error {
 	r := newRequirements(needs)
-	return r.check(p, v.unix(v.clock()))
+	return v.check(p, &r)
 }
 
-func (r *requirements) check(p *Principal, now int64) error {
+func (v *Verifier) check(p *Principal, r *requirements) error {
 	for _, s := range r.scopes {
 		if !p.HasScope(s) {
 			return oauth.Refuse(oauth.InsufficientScope, "The token lacks a scope; this needs: %s.", oauth.JoinScope(r.scopes))
@@ -72,7 +72,7 @@ func (r *requirements) check(p *Principal, now int64) error {
 	if len(r.acrs) > 0 && (p.ACR == "" || !slices.Contains(r.acrs, p.ACR)) {
 		return oauth.Refuse(oauth.InsufficientUserAuth, "This needs a stronger authentication; authorize again with acr_values=%s.", strings.Join(r.acrs, " "))
 	}
-	if r.aged && (p.AuthTime == 0 || now-p.AuthTime > seconds(r.maxAge)) {
+	if r.aged && (p.AuthTime == 0 || v.unix(v.clock())-p.AuthTime > seconds(r.maxAge)) {
 		return oauth.Refuse(oauth.InsufficientUserAuth, "This needs a recent authentication; authorize again with max_age=%d.", seconds(r.maxAge))
 	}
 	return nil

@@ -116,7 +116,7 @@ func (s *sighting) name(v *Verifier) {
 // for as long as the feed, if one is followed, has nothing against it; while what is
 // known is too old it counts for a moment alone.
 func (v *Verifier) opaque(ctx context.Context, token string) (*Principal, error) {
-	if v.introspect == nil || token == "" {
+	if v.introspect == nil || !isB64Token(token) {
 		return nil, errNotJWS
 	}
 	m, ttl := v.clock(), v.introspect.ttl
