@@ -95,3 +95,20 @@ func TestQuiet(t *testing.T) {
 	})
 	must(t, Quiet(t.Context(), st))
 }
+
+func TestRecordsPostgres(t *testing.T) {
+	t.Parallel()
+	testRecords(t, openShared(t, pgtest.Database(t), clock.NewManual(begin)))
+}
+
+func TestOneMomentPostgres(t *testing.T) {
+	t.Parallel()
+	testOneMoment(t, openShared(t, pgtest.Database(t), clock.NewManual(begin)))
+}
+
+// From one engine to the other, and serializable transactions.
+func TestRestorePostgres(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(begin)
+	testRestore(t, empty(t), openShared(t, pgtest.Database(t, "default_transaction_isolation=serializable"), c), c)
+}
