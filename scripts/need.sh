@@ -42,6 +42,8 @@ need "Node, for the tests with a reader of the feed and a client in JavaScript" 
 if ! compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null; then
 	need "PostgreSQL, on whose servers the tests of the store run" postgresql postgres
 fi
+# Debian's HAProxy starts with a configuration that listens on no port.
+PATH=$PATH:/usr/sbin need "HAProxy, behind which the example of a cluster runs" haproxy haproxy
 foreign=internal/e2e/foreign
 if [ -e $foreign/package-lock.json ]; then
 	need "npm, which fetches that client" npm npm
