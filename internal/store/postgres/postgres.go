@@ -33,10 +33,12 @@ type Engine struct{}
 
 // Settings of every connection, unless the URL has its own.
 var settings = map[string]string{
-	"application_name":                    "jeton",
-	"statement_timeout":                   "10s",
-	"lock_timeout":                        "5s",
-	"idle_in_transaction_session_timeout": "30s",
+	"application_name":  "jeton",
+	"statement_timeout": "10s",
+	"lock_timeout":      "4s",
+	// A node that stands still, or is cut off, in the middle of a transaction keeps what it
+	// locked from the others: the head of the revocation log, for one.
+	"idle_in_transaction_session_timeout": "2s",
 	"synchronous_commit":                  "on",
 }
 
@@ -149,6 +151,7 @@ const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
+	idleTransaction      = "25P03"
 )
 
 func code(err error) string {
@@ -178,6 +181,8 @@ func (*Engine) Lost(err error) (lost, unsent bool) {
 		return true, true
 	}
 	switch c := code(err); {
+	case c == idleTransaction: // rolled back, and the connection closed
+		return true, true
 	case strings.HasPrefix(c, "08"), strings.HasPrefix(c, "57P"), c == "57014", c == "25006", strings.HasPrefix(c, "53"), c == "58030":
 		// Connections, shutdown, timeout, a standby, no resources, an I/O error.
 		return true, c == "57P03" || c == "53300"
