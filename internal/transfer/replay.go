@@ -64,8 +64,12 @@ func readJournals(journals []io.Reader, of store.Issuer, at time.Time, mark *Mar
 			return nil, err
 		}
 	}
-	if mark != nil && mark.Incarnation == of.Incarnation {
+	switch {
+	case mark == nil:
+	case mark.Incarnation == of.Incarnation:
 		n.highest = max(n.highest, mark.Head)
+	case slices.Contains(mark.Former, of.Incarnation):
+		return nil, refuse("the high-water mark is of incarnation %s: the issuer was restored since this backup. Restore a later one, or without --replay", mark.Incarnation)
 	}
 	if n.since.IsZero() || n.since.After(at) {
 		return nil, refuse("the journals begin after the backup: what happened in between is not known. Give the older ones too, or restore without --replay")
