@@ -142,6 +142,64 @@ func TestFaultMachineSleeps(t *testing.T) {
 	})
 }
 
+// It sleeps while the first answer is under way, which is old when it comes.
+func TestFaultMachineSleepsWhileItConnects(t *testing.T) {
+	inTime(t, func(tr *trial) {
+		tr.follow()
+		live, token := tr.token(nil), tr.token(nil)
+		tr.takes("before", token)
+		release := tr.log.hold()
+		tr.log.drop()
+		time.Sleep(500 * time.Millisecond) // connected again; the answer is under way
+		tr.wall.Store(int64(time.Minute))
+		tr.log.do(func() {
+			// What is held back was written before the token was revoked.
+			tr.log.mute = true
+			tr.log.mangle = func(string) string { return ": lost\n\n" }
+		})
+		tr.revoke(token)
+		tr.tokens[token] = time.Now().Add(-time.Minute)
+		release()
+		synctest.Wait()
+		tr.waits("it awakes", live)
+		tr.pass(3 * time.Second)
+		tr.waits("still", live)
+		tr.log.do(func() { tr.log.mute, tr.log.mangle = false, nil })
+		tr.log.drop()
+		tr.pass(8 * time.Second)
+		tr.takes("afterwards", live)
+		tr.refuses("afterwards", token)
+		tr.done()
+	})
+}
+
+// A virtual machine that is stopped takes both of its clocks with it. The next
+// heartbeat tells.
+func TestFaultMachineStands(t *testing.T) {
+	inTime(t, func(tr *trial) {
+		tr.follow()
+		live, token := tr.token(nil), tr.token(nil)
+		tr.pass(3 * time.Second)
+		tr.log.do(func() { tr.log.mangle = func(string) string { return ": lost\n\n" } })
+		tr.revoke(token)
+		// A minute passes elsewhere, and the reader's clocks don't notice.
+		tr.log.do(func() { tr.log.step = time.Minute; tr.log.mangle = nil })
+		tr.log.do(func() {
+			tr.log.mangle = func(event string) string {
+				tr.log.mangle, tr.log.refuse = nil, 503 // one heartbeat, and then nothing
+				return event
+			}
+		})
+		time.Sleep(1100 * time.Millisecond)
+		tr.waits("by a heartbeat a minute ahead", live)
+		tr.log.do(func() { tr.log.refuse = 0 })
+		tr.pass(6 * time.Second)
+		tr.takes("measured anew", live)
+		tr.refuses("measured anew", token)
+		tr.done()
+	})
+}
+
 func TestFaultServerClockStepsBack(t *testing.T) {
 	inTime(t, func(tr *trial) {
 		tr.follow()
@@ -489,7 +547,7 @@ func TestFaultViewLimit(t *testing.T) {
 			}
 		})
 		late := tr.revoked()
-		tr.pass(20 * time.Second)
+		tr.pass(90 * time.Second)
 		tr.refuses("nothing is dropped", token)
 		tr.waits("it is full", live)
 		tr.waits("what found no room", late)
@@ -539,6 +597,32 @@ func TestFaultGap(t *testing.T) {
 		tr.takes("after the gap", tr.token(nil))
 		if tr.log.snapshots != 2 || tr.count(FeedBroken) != 1 {
 			tr.Errorf("%d snapshots, %v", tr.log.snapshots, tr.events)
+		}
+		tr.done()
+	})
+}
+
+// A client mints and revokes five thousand tokens a second.
+func TestFaultFlood(t *testing.T) {
+	inTime(t, func(tr *trial) {
+		tr.follow()
+		live := tr.token(nil)
+		for i := range 50 {
+			token := tr.token(map[string]any{"client_id": "flood"})
+			tr.takes("minted", token)
+			tr.log.do(func() {
+				for n := range 500 {
+					tr.log.add(feed.Token, fmt.Sprint("flood.", i, ".", n))
+				}
+			})
+			tr.revoke(token)
+			synctest.Wait()
+			tr.refuses("revoked in the flood", token)
+			tr.pass(100 * time.Millisecond)
+		}
+		tr.takes("another client's", live)
+		if h := tr.v.Health(); !h.Fresh || h.Entries != 50*501 || tr.log.streams != 1 {
+			tr.Errorf("%d streams, %+v", tr.log.streams, h)
 		}
 		tr.done()
 	})

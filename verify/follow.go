@@ -54,7 +54,9 @@ const (
 	pollAgain = 5 * time.Minute         // before streams are tried anew
 	lasting   = 10 * time.Second        // a connection that was good for so long
 	maxRetry  = 5 * time.Second
-	manyLeft  = 3 // attempts before New gives up
+	// hopelessRetry is the wait when the same snapshot would end in the same way.
+	hopelessRetry = 20 * time.Second
+	manyLeft      = 3 // attempts before New gives up
 )
 
 func newFollower(c *config, keys *keyring) *follower {
@@ -85,7 +87,7 @@ func (a again) Error() string { return string(a) }
 
 const (
 	errMeasure = again("the first round trip was long; measuring anew")
-	errClock   = again("the issuer's clock went faster than time; measuring anew")
+	errClock   = again("the issuer's clock was set forward, or this machine stood; measuring anew")
 	errLate    = again("heartbeats come late; measuring anew")
 	errSlept   = again("this machine's clock was set, or it slept; measuring anew")
 	errStreams = again("trying to stream again")
@@ -150,6 +152,7 @@ func (f *follower) assess(err error, lasted time.Duration) time.Duration {
 		f.failures = 0
 	}
 	f.failures++
+	var wait time.Duration
 	switch {
 	case errors.Is(err, errNoStream), f.silent >= 2:
 		f.silent = 0
@@ -158,13 +161,13 @@ func (f *follower) assess(err error, lasted time.Duration) time.Duration {
 		return 0
 	case errors.As(err, new(fault)):
 		f.restart()
+		f.hooks.feed(FeedBroken)
+		f.tell(slog.LevelError, "verify: the revocation feed can't be relied on; beginning with a snapshot", err)
 		if errors.Is(err, feed.ErrFull) || errors.Is(err, feed.ErrUnknownKind) {
 			f.distrust()
 			f.note()
-			f.failures = max(f.failures, 5) // nothing will be better soon
+			wait = hopelessRetry + rand.N(hopelessRetry)
 		}
-		f.hooks.feed(FeedBroken)
-		f.log.Error("verify: the revocation feed can't be relied on; beginning with a snapshot", "issuer", f.keys.raw, "error", err)
 	case errors.As(err, new(again)):
 		f.log.Debug("verify: connecting to the revocation feed again", "issuer", f.keys.raw, "reason", err)
 		if f.failures == 1 || err == errMeasure {
@@ -172,7 +175,7 @@ func (f *follower) assess(err error, lasted time.Duration) time.Duration {
 		}
 		f.failures = min(f.failures, 3)
 	default:
-		f.log.Warn("verify: the revocation feed was cut; connecting again", "issuer", f.keys.raw, "error", err)
+		f.tell(slog.LevelWarn, "verify: the revocation feed was cut; connecting again", err)
 	}
 	select {
 	case <-f.confirmed:
@@ -184,7 +187,14 @@ func (f *follower) assess(err error, lasted time.Duration) time.Duration {
 			}
 		}
 	}
-	return backoff(f.failures)
+	return max(wait, backoff(f.failures))
+}
+
+// tell logs a failure, but of many in a row a few.
+func (f *follower) tell(level slog.Level, what string, err error) {
+	if f.failures <= 2 || f.failures%20 == 0 {
+		f.log.Log(f.keys.ctx, level, what, "issuer", f.keys.raw, "failures", f.failures, "error", err)
+	}
 }
 
 // backoff is how long to wait after so many failures: hardly after the first, then
@@ -337,7 +347,7 @@ func (f *follower) tend() {
 			return
 		}
 		m := f.clock()
-		if apart := time.Duration((m.wall - last.wall) - (m.mono - last.mono)); apart > allowance || apart < -allowance {
+		if f.slept(m) || f.cache != nil && apart(last, m) {
 			f.distrust()
 			f.mu.Lock()
 			f.interrupt(errSlept)

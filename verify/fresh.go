@@ -36,8 +36,8 @@ type freshness struct {
 
 	mu       sync.Mutex // held by who changes it
 	anchored bool
-	sent     int64 // monotonic time at which the request left whose nonce came back
-	at       int64 // as_of of the heartbeat that brought it, in nanoseconds
+	sent     moment // when the request left whose nonce came back
+	at       int64  // as_of of the heartbeat that brought it, in nanoseconds
 }
 
 // knowledge is what is known since a heartbeat. It never changes.
@@ -77,9 +77,8 @@ func (f *freshness) unix(m moment) int64 {
 	return max(m.unix, (k.asOf+(m.mono-k.received)/int64(time.Millisecond))/1000, k.forgotten/1000)
 }
 
-// anchor begins the measure anew: a nonce that was sent at a monotonic time came back
-// in h.
-func (f *freshness) anchor(sent int64, h feed.Heartbeat) {
+// anchor begins the measure anew: a nonce that was sent at a moment came back in h.
+func (f *freshness) anchor(sent moment, h feed.Heartbeat) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.anchored, f.sent, f.at = true, sent, nanos(h)
@@ -89,36 +88,61 @@ func nanos(h feed.Heartbeat) int64 { return h.AsOf * int64(time.Millisecond) }
 
 // measure is anchor for an answer that may have been held back: if it makes the
 // knowledge younger than it is by the anchor there is, or that one is worthless.
-func (f *freshness) measure(sent int64, h feed.Heartbeat, m moment) {
+func (f *freshness) measure(sent moment, h feed.Heartbeat, m moment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.anchored || nanos(h)-sent < f.at-f.sent || f.lag(h, m) < -maxLead {
+	if !f.anchored || nanos(h)-sent.mono < f.at-f.sent.mono || f.lag(h, m) < -maxLead || apart(f.sent, m) {
 		f.anchored, f.sent, f.at = true, sent, nanos(h)
 	}
+}
+
+// apart tells whether the wall clock and the monotonic one have not gone alike between
+// two moments: the machine slept, or its clock was set.
+func apart(from, to moment) bool {
+	d := time.Duration((to.wall - from.wall) - (to.mono - from.mono))
+	return d > allowance || d < -allowance
 }
 
 // lag is by how much a heartbeat that is received at m is older than it would be if
 // it had come at once. It is below zero if the issuer's clock went faster than time,
 // which makes the measure worthless.
 func (f *freshness) lag(h feed.Heartbeat, m moment) time.Duration {
-	return time.Duration(m.mono - f.sent - (nanos(h) - f.at))
+	return time.Duration(m.mono - f.sent.mono - (nanos(h) - f.at))
+}
+
+// slept tells whether the clocks have not gone alike since the anchor.
+func (f *freshness) slept(m moment) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.anchored && apart(f.sent, m)
 }
 
 // confirm takes note that all that was revoked before h is known, at m. The
 // knowledge is as old as the longer of the time since m and what the lag adds. The
 // lag is returned; without an anchor nothing is confirmed.
-func (f *freshness) confirm(h feed.Heartbeat, m moment) (lag time.Duration) {
+//
+// An error says that a clock did not go as time does, here or at the issuer. Then
+// nobody knows how old anything is, until it is measured anew.
+func (f *freshness) confirm(h feed.Heartbeat, m moment) (lag time.Duration, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.anchored {
-		return 0
+		return 0, nil
 	}
-	if lag = f.lag(h, m); lag < -maxLead {
-		return lag
+	lag = f.lag(h, m)
+	switch {
+	case apart(f.sent, m):
+		err = errSlept
+	case lag < -maxLead:
+		err = errClock
+	}
+	if err != nil {
+		f.void()
+		return lag, err
 	}
 	since := m.mono - max(0, int64(lag))
 	f.raise(h, m, since, m.wall-(m.mono-since), int64(allowance))
-	return lag
+	return lag, nil
 }
 
 // maxLead is how much faster than time the issuer's clock may go before the measure
@@ -149,6 +173,10 @@ func (f *freshness) raise(h feed.Heartbeat, m moment, mono, wall, spare int64) {
 func (f *freshness) distrust() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.void()
+}
+
+func (f *freshness) void() {
 	f.anchored = false
 	k := *f.now.Load()
 	k.sure = false

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -106,7 +107,8 @@ func (v *Verifier) refuse(w http.ResponseWriter, req *http.Request, r *requireme
 	switch e.Code {
 	case oauth.TemporarilyUnavailable:
 		header.Set("Retry-After", strconv.Itoa(1+rand.N(5)))
-		if req.Context().Err() == nil { // or the caller just went away
+		// Not if the caller just went away. Of a feed that is silent its follower tells.
+		if req.Context().Err() == nil && !errors.Is(err, errStale) {
 			v.log.WarnContext(req.Context(), "verify: a token could not be checked", "issuer", v.issuer, "error", e.Cause)
 		}
 	default:

@@ -85,10 +85,10 @@ func (f *follower) pollOnce(ctx context.Context, wait time.Duration) (more bool,
 	if err := f.accept(h); err != nil {
 		return false, err
 	}
-	f.measure(q.sent.Load(), h, m)
-	f.freshness.confirm(h, m)
+	f.measure(*q.sent.Load(), h, m)
+	_, err = f.freshness.confirm(h, m)
 	f.beaten()
-	return false, nil
+	return false, err
 }
 
 // do makes a request within the bounds of a batch.

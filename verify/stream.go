@@ -17,14 +17,16 @@ import (
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
-// question is a request to the feed. sent is the monotonic time before which its
-// nonce was known to nobody else.
+// question is a request to the feed. sent is the moment before which its nonce was
+// known to nobody else.
 type question struct {
 	*http.Request
 	nonce     string
-	sent      atomic.Int64
+	sent      atomic.Pointer[moment]
 	connected atomic.Bool
 }
+
+func (q *question) leaves(m moment) { q.sent.Store(&m) }
 
 // ask makes a request for what comes after what is known.
 func (f *follower) ask(ctx context.Context, accept string, wait time.Duration) (*question, error) {
@@ -51,10 +53,10 @@ func (f *follower) ask(ctx context.Context, accept string, wait time.Duration) (
 		query.Set("wait", wait.String())
 	}
 	u.RawQuery = query.Encode()
-	q.sent.Store(f.clock().mono)
+	q.leaves(f.clock())
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
 		if !q.connected.Swap(true) { // until now nothing was sent
-			q.sent.Store(f.clock().mono)
+			q.leaves(f.clock())
 		}
 	}})
 	if q.Request, err = http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil); err != nil {
@@ -119,7 +121,7 @@ func (f *follower) stream(ctx context.Context) error {
 // silence counts a stream in which nothing came for a long time, as when something on
 // the way gathers what it should hand on.
 func (f *follower) silence(q *question) {
-	if q.connected.Load() && f.clock().mono-q.sent.Load() >= int64(firstWait-time.Second) {
+	if q.connected.Load() && f.clock().mono-q.sent.Load().mono >= int64(firstWait-time.Second) {
 		f.silent++
 	}
 }
@@ -185,14 +187,14 @@ func (s *session) beat(ctx context.Context, token string) error {
 	first := !s.anchored
 	if first {
 		s.anchored = true
-		s.anchor(s.sent.Load(), h)
+		s.anchor(*s.sent.Load(), h)
 	}
 	s.watchdog.Reset(patience)
-	lag := s.freshness.confirm(h, m)
-	if lag < -maxLead {
-		return errClock
-	}
+	lag, err := s.freshness.confirm(h, m)
 	s.beaten()
+	if err != nil {
+		return err
+	}
 	switch {
 	case first && lag > slowTrip && !s.remeasured: // the snapshot was large, or the issuer had to wait
 		s.remeasured = true

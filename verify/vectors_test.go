@@ -61,7 +61,9 @@ func (v *vectors) reader(t *testing.T) *follower {
 
 // follow reads a whole stream.
 func (v *vectors) follow(t *testing.T, f *follower, nonce, stream string) error {
-	s := session{follower: f, question: &question{nonce: nonce}, watchdog: time.NewTimer(time.Hour)}
+	q := &question{nonce: nonce}
+	q.leaves(f.clock())
+	s := session{follower: f, question: q, watchdog: time.NewTimer(time.Hour)}
 	events := newEvents(strings.NewReader(stream))
 	for {
 		e, err := events.next()
