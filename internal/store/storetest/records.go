@@ -30,7 +30,7 @@ func testIssuer(t *testing.T, f *fixture) {
 
 func testUsers(t *testing.T, f *fixture) {
 	u := store.User{
-		ID: store.NewSubject(), Email: "Ada@Example.com", EmailVerified: true, Name: "Ada", Password: "$argon2id$", Disabled: true,
+		ID: "u_1", Email: "Ada@Example.com", EmailVerified: true, Name: "Ada", Password: "$argon2id$", Disabled: true,
 		Claims: map[string]any{"locale": "fr", "address": map[string]any{"country": "GB"}}, Roles: []string{"admin", "dev"}, Groups: []string{"/a"},
 	}
 	f.write(func(tx *store.Tx) error { return tx.CreateUser(u) })
