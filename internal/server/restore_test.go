@@ -2,7 +2,9 @@ package server
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/transfer"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
 // backup takes one while the server runs.
@@ -97,13 +100,47 @@ func TestRestored(t *testing.T) {
 	if i.wasAudited("store.writes_lost") {
 		t.Error("an old token raised an alarm: what it tells is known")
 	}
-	i.polled(map[string][]string{"heartbeat": {shown}})
+	i.follows(shown)
 	i.restart()
 	now := i.login()
 	i.refresh(shop, now.str(t, "refresh_token")).want(t, 200, "")
 	if !i.active(now.str(t, "access_token")) || !i.active(i.post("/token", robot, "grant_type", "client_credentials").want(t, 200, "").str(t, "access_token")) {
 		t.Error("what is issued now is not active")
 	}
+}
+
+// follows does what a reader of the feed does who last took an earlier heartbeat.
+func (i *issuer) follows(earlier string) {
+	i.t.Helper()
+	was, err := feed.ParseHeartbeat(payloadOf(i.t, earlier), "http://localhost:8080")
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	answer := i.polled(map[string][]string{"heartbeat": {earlier}, "after": {fmt.Sprint(was.N)}, "inc": {was.Incarnation}})
+	b, err := feed.ParseBatch(answer.body)
+	if err != nil || b.Base == nil {
+		i.t.Fatalf("no snapshot for a reader of the incarnation before: %s, %v", answer.body, err)
+	}
+	now, err := feed.ParseHeartbeat(payloadOf(i.t, answer.str(i.t, "heartbeat")), "http://localhost:8080")
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	at := feed.Position{Incarnation: b.Incarnation, N: b.From, Hash: *b.Base}
+	if err := errors.Join(at.Extend(b), now.Follows(was)); err != nil || at != now.Position() || b.From >= now.First {
+		i.t.Errorf("a reader can't follow: %v; at %v, the heartbeat %+v", err, at, now)
+	}
+	if k := b.Entries[len(b.Entries)-1]; k.Kind != feed.All || k.N != now.N || at.Hash == feed.Start(b.Incarnation) {
+		i.t.Errorf("the new log ends with %+v", k)
+	}
+}
+
+func payloadOf(t testing.TB, jws string) []byte {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(strings.Split(jws, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // An interrupted restore is not served, and a second one ends it.
