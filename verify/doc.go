@@ -4,9 +4,21 @@
 // token on request, are put to the issuer's introspection endpoint (RFC 7662).
 // Its middleware for net/http speaks the challenges of RFC 6750 and RFC 9470.
 //
-//	v, err := verify.New(ctx, "https://id.example.com", verify.Audience("https://api.example.com"))
+//	v, err := verify.New(ctx, "https://id.example.com", verify.Audience("https://api.example.com"),
+//		verify.Feed(verify.APISecret("https://api.example.com", secret)))
 //	mux.Handle("GET /orders", v.Require("orders:read")(orders))
 //	p := verify.PrincipalFrom(r.Context())
+//
+// With Feed, which Jeton serves and docs/revocation-feed.md describes, a Verifier
+// holds in memory what is revoked, hears of each revocation within milliseconds and
+// always knows how old its knowledge is. Past the bound that MaxStale sets, it refuses,
+// introspects or degrades, and never goes on in silence. Health tells how it is,
+// Observe counts, and a Principal's Done ends long streams. It works with any other
+// issuer without Feed: then a JWT is good until it expires, or with ConfirmEach until
+// its issuer says otherwise.
+//
+// A token that was seen before costs a look-up and the checks that time can change: a
+// few hundred nanoseconds.
 //
 // What can't be decided is never decided in a token's favour, nor called
 // invalid: it is ErrUnavailable, over HTTP a 503.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton/verify"
@@ -26,7 +27,68 @@ func Example() {
 	log.Fatal(http.ListenAndServe("127.0.0.1:8081", mux))
 }
 
-// An API that wants revocation to count at once, and takes opaque tokens too.
+// An API that follows the issuer's revocation feed: a revoked token is refused within
+// milliseconds. When the feed is silent for more than five seconds, the API asks the
+// issuer about each token instead.
+func ExampleFeed() {
+	v, err := verify.New(context.Background(), "https://id.example.com",
+		verify.Audience("https://api.example.com"),
+		verify.Feed(verify.APISecret("https://api.example.com", "the API's introspection secret")),
+		verify.MaxStale(5*time.Second, verify.Introspect))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+
+	http.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		if h := v.Health(); !h.Fresh {
+			http.Error(w, fmt.Sprintf("what is revoked was last known %v ago: %v", h.Staleness, h.Err), http.StatusServiceUnavailable)
+		}
+	})
+}
+
+// A stream of events ends when its token is revoked.
+func ExamplePrincipal_Done() {
+	events := make(chan string)
+	_ = func(w http.ResponseWriter, r *http.Request) {
+		p := verify.PrincipalFrom(r.Context())
+		for {
+			select {
+			case <-p.Done():
+				return
+			case <-r.Context().Done():
+				return
+			case e := <-events:
+				fmt.Fprintf(w, "data: %s\n\n", e)
+			}
+		}
+	}
+}
+
+// What happens is counted.
+func ExampleObserve() {
+	var revoked, stale atomic.Int64
+	v, err := verify.New(context.Background(), "https://id.example.com", verify.Audience("https://api.example.com"),
+		verify.Feed(verify.APISecret("https://api.example.com", "secret")),
+		verify.Observe(verify.Hooks{
+			Token: func(o verify.TokenOutcome) {
+				if o == verify.TokenRevoked {
+					revoked.Add(1)
+				}
+			},
+			Feed: func(e verify.FeedEvent) {
+				if e == verify.FeedStale {
+					stale.Add(1)
+				}
+			},
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+}
+
+// An API that takes opaque tokens too, and asks the issuer about every token.
 func ExampleIntrospection() {
 	v, err := verify.New(context.Background(), "https://id.example.com",
 		verify.Audience("https://api.example.com"),
