@@ -190,8 +190,10 @@ func (f *Feed) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Whoever has seen the heartbeat finds a head that is as new.
+	err = f.keepHead(ctx, at, signed)
 	f.add(at, chunk{event: appendEvent(nil, feed.EventHeartbeat, at.N, []byte(signed)), beat: true})
-	return f.keepHead(ctx, at, signed)
+	return err
 }
 
 // ErrUnconfirmed says that the database does not tell how far the log goes.
