@@ -24,6 +24,7 @@ const (
 	sameGoal    = .95
 	confirmGoal = .40
 	manyConns   = 64
+	manyGrants  = 10_000_000
 	walTurns    = 5000
 )
 
@@ -79,6 +80,7 @@ func (p *postgresBench) run(ctx context.Context) {
 	p.shares(ctx, on, node)
 	p.tail(ctx, on)
 	p.nodes(ctx, on)
+	p.growth(ctx, on)
 
 	out := os.Stdout
 	fmt.Fprintf(out, "\n%s: %d processors shared by load, nodes and PostgreSQL (%s), fsync and synchronous_commit on; median and range of %d rounds.\n\n",
@@ -274,4 +276,33 @@ func (p *postgresBench) nodes(ctx context.Context, i *issuer) {
 		}
 		p.say(fmt.Sprintf("refresh rotation on %d nodes of this machine", len(addrs)), spread(rates, thousands)+"/s", "stated", true)
 	}
+}
+
+// growth rotates among few grants, and then among many more.
+func (p *postgresBench) growth(ctx context.Context, i *issuer) {
+	ops := p.chains(i, connections)
+	few := p.until(ctx, i.addr, ops)
+	c, err := pgx.Connect(ctx, i.store)
+	p.must(err)
+	defer c.Close(ctx)
+	note("%s grants", thousands(manyGrants))
+	for _, query := range []string{
+		"DROP INDEX grants_live",
+		"INSERT INTO grants SELECT uuid_send(gen_random_uuid()), secret, pepper, client, 'u_' || n, session, rev, created_at, absolute_at, unredeemed_until," +
+			" code, details, number, rotated_at, idle_at, tokens_until, ended_at, ended_by" +
+			fmt.Sprintf(" FROM (SELECT * FROM grants WHERE number > 0 LIMIT 1) AS one, generate_series(1, %d) AS n", manyGrants),
+		"CREATE INDEX grants_live ON grants (subject, client, unredeemed_until, created_at) WHERE ended_at = 0",
+		"VACUUM ANALYZE grants", "CHECKPOINT",
+	} {
+		_, err := c.Exec(ctx, query)
+		p.must(err)
+	}
+	p.until(ctx, i.addr, ops)
+	var rates []float64
+	for range p.rounds {
+		rates = append(rates, p.until(ctx, i.addr, ops))
+	}
+	var size string
+	p.must(c.QueryRow(ctx, "SELECT pg_size_pretty(pg_total_relation_size('grants'))").Scan(&size))
+	p.say("refresh rotation among "+thousands(manyGrants)+" grants ("+size+")", fmt.Sprintf("%s/s, %.0f %% of the rate before", spread(rates, thousands), 100*median(rates)/few), "stated", true)
 }
