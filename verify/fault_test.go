@@ -80,12 +80,21 @@ func TestFaultHeadRolledBack(t *testing.T) {
 		tr.follow()
 		token := tr.revoked()
 		tr.pass(2 * time.Second)
+		var newest string
+		tr.log.do(func() {
+			tr.log.sign = func(h feed.Heartbeat) string { newest = heartbeatBy(feedSigner(), h); return newest }
+		})
+		tr.pass(time.Second)
+		tr.log.do(func() { tr.log.sign = nil })
 		// The database is that of an hour ago, and its incarnation is the same.
 		tr.log.do(func() { tr.log.entries, tr.log.hashes = tr.log.entries[:1], tr.log.hashes[:2] })
 		tr.log.drop()
 		tr.pass(10 * time.Second)
 		tr.refuses("what was learnt stays", token)
 		tr.waits("a log that went back is not believed", tr.token(nil))
+		if last := tr.log.asked[len(tr.log.asked)-1]; newest == "" || !strings.Contains(last, "heartbeat="+newest) {
+			tr.Errorf("it does not show what was signed: %s", last)
+		}
 		if tr.count(FeedBroken) == 0 {
 			tr.Error("nobody was told")
 		}

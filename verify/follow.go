@@ -38,6 +38,8 @@ type follower struct {
 	pollUntil  int64 // monotonic time until which it doesn't try to stream
 	silent     int   // streams in a row that brought nothing
 	remeasured bool
+
+	newestToken string // the newest heartbeat ever taken, as it came
 }
 
 // state is what Health tells beside.
@@ -285,10 +287,11 @@ func (f *follower) readHeartbeat(token string) (feed.Heartbeat, error) {
 	return feed.ParseHeartbeat(payload, f.keys.raw)
 }
 
-// accept takes a heartbeat whose signature was checked into the chain.
-func (f *follower) accept(h feed.Heartbeat) error {
+// accept takes a heartbeat, whose signature was checked, into the chain.
+func (f *follower) accept(h feed.Heartbeat, token string) error {
 	err := f.chain.confirm(h)
 	if err == nil {
+		f.newestToken = token
 		f.keys.expect(h.JWKS)
 		return nil
 	}

@@ -82,7 +82,7 @@ func (f *follower) pollOnce(ctx context.Context, wait time.Duration) (more bool,
 		return false, fault{errors.New("a heartbeat does not bear the nonce that was sent")}
 	}
 	m := f.clock()
-	if err := f.accept(h); err != nil {
+	if err := f.accept(h, rest.Heartbeat); err != nil {
 		return false, err
 	}
 	f.measure(*q.sent.Load(), h, m)
@@ -155,7 +155,7 @@ func (f *follower) readHead(ctx context.Context) error {
 		return err
 	}
 	m := f.clock()
-	if err := f.accept(h); err != nil {
+	if err := f.accept(h, head.Heartbeat); err != nil {
 		return err
 	}
 	f.confirmCached(h, m)

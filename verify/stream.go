@@ -51,6 +51,8 @@ func (f *follower) ask(ctx context.Context, accept string, wait time.Duration) (
 	}
 	if wait > 0 {
 		query.Set("wait", wait.String())
+	} else if f.newestToken != "" {
+		query.Set("heartbeat", f.newestToken) // by which an issuer sees that it lost what it had signed
 	}
 	u.RawQuery = query.Encode()
 	q.leaves(f.clock())
@@ -178,7 +180,7 @@ func (s *session) beat(ctx context.Context, token string) error {
 		return fault{errors.New("the first heartbeat does not bear the nonce that was sent")}
 	}
 	m := s.clock()
-	if err := s.accept(h); err != nil {
+	if err := s.accept(h, token); err != nil {
 		if s.anchored && errors.Is(err, errOlder) {
 			return nil // it confirms nothing, and harms nothing
 		}
