@@ -31,7 +31,6 @@ type shared struct {
 // Bounds. A caller is told within writeFor that a transaction did not come about,
 // within commitFor that nobody knows, and within readFor that nothing can be read.
 const (
-	maxTries   = 12
 	writeFor   = 4 * time.Second
 	commitFor  = 5 * time.Second
 	readFor    = 4 * time.Second
@@ -70,7 +69,7 @@ type attempt func(ctx context.Context, began time.Time, body func(*Tx) error) (*
 func (w *shared) keepTrying(ctx context.Context, once attempt, body func(*Tx) error) error {
 	began, at := time.Now(), w.s.clock.Now()
 	pause := firstPause
-	for try := 1; ; try++ {
+	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -86,7 +85,7 @@ func (w *shared) keepTrying(ctx context.Context, once attempt, body func(*Tx) er
 			return ctx.Err()
 		}
 		again, err := w.judge(err)
-		if !again || try == maxTries || time.Since(began) > writeFor-pause {
+		if !again || time.Since(began) > writeFor-pause {
 			if errors.Is(err, ErrUnavailable) && !w.s.engine.Retryable(err) {
 				w.s.Outage.begin(at)
 			}

@@ -60,7 +60,8 @@ type Shared interface {
 // ErrNotFound says that no such record exists.
 var ErrNotFound = errors.New("store: no such record")
 
-// ErrConflict says that a record with this key exists already.
+// ErrConflict says that a record with this key exists already. A body that meets it must
+// return it: a shared database takes nothing more in that transaction.
 var ErrConflict = errors.New("store: the record exists already")
 
 // ErrClosed says that the store was closed before the transaction began.
