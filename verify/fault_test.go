@@ -84,7 +84,7 @@ func TestFaultHeadRolledBack(t *testing.T) {
 		tr.log.do(func() {
 			tr.log.sign = func(h feed.Heartbeat) string { newest = heartbeatBy(feedSigner(), h); return newest }
 		})
-		tr.pass(time.Second)
+		tr.pass(1500 * time.Millisecond)
 		tr.log.do(func() { tr.log.sign = nil })
 		// The database is that of an hour ago, and its incarnation is the same.
 		tr.log.do(func() { tr.log.entries, tr.log.hashes = tr.log.entries[:1], tr.log.hashes[:2] })

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/jeton-auth/jeton/oauth/feed"
@@ -146,10 +147,8 @@ func (f *follower) readHead(ctx context.Context) error {
 	if begun {
 		next = at.N / feed.SegmentSize
 	}
-	for ; (next+1)*feed.SegmentSize <= tail.From; next++ {
-		if err := f.segment(ctx, next); err != nil {
-			return err
-		}
+	if err := f.segments(ctx, next, tail.From/feed.SegmentSize); err != nil {
+		return err
 	}
 	if err := f.advance(tail); err != nil {
 		return err
@@ -178,8 +177,30 @@ func (f *follower) cached(ctx context.Context, path string, secret bool) ([]byte
 	return doc, err
 }
 
-func (f *follower) segment(ctx context.Context, k int64) error {
-	doc, err := f.cached(ctx, fmt.Sprintf("/segments/%d", k), false)
+// abreast is how many segments are fetched at once.
+const abreast = 8
+
+// segments takes those from one number on, up to another one.
+func (f *follower) segments(ctx context.Context, from, to int64) error {
+	for ; from < to; from += abreast {
+		var docs [abreast][]byte
+		var errs [abreast]error
+		n := min(abreast, to-from)
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() { docs[i], errs[i] = f.cached(ctx, fmt.Sprintf("/segments/%d", from+i), false) })
+		}
+		wg.Wait()
+		for i := range n {
+			if err := f.segment(docs[i], errs[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f *follower) segment(doc []byte, err error) error {
 	if status := (statusError{}); errors.As(err, &status) && status.status == http.StatusGone {
 		return fault{fmt.Errorf("%w: %w", feed.ErrGap, err)}
 	}

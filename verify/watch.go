@@ -2,6 +2,7 @@ package verify
 
 import (
 	"container/heap"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,7 +73,7 @@ func (l *watchlist) add(v *Verifier, s *sighting) <-chan struct{} {
 	}
 	w := &watch{of: s, done: make(chan struct{}), index: -1}
 	if v.feed != nil {
-		w.names = s.names.IDs()
+		w.names = append(s.names.IDs(), s.names.CutoffIDs()...)
 	}
 	for _, id := range w.names {
 		l.byName[id] = append(l.byName[id], w)
@@ -103,12 +104,8 @@ func (l *watchlist) finish(w *watch) {
 	}
 	for _, id := range w.names {
 		rest := l.byName[id]
-		for i, o := range rest {
-			if o == w {
-				rest[i] = rest[len(rest)-1]
-				rest = rest[:len(rest)-1]
-				break
-			}
+		if i := slices.Index(rest, w); i >= 0 {
+			rest = slices.Delete(rest, i, i+1)
 		}
 		if len(rest) == 0 {
 			delete(l.byName, id)
@@ -125,21 +122,23 @@ func (l *watchlist) revoked(v *Verifier, entries []feed.Entry) {
 	if len(l.all) == 0 {
 		return
 	}
-	many := false
+	all := false
 	for _, e := range entries {
-		if e.Kind.Cutoff() || e.Kind == feed.Key {
-			many = true
+		if e.Kind == feed.Key || e.Kind == feed.All {
+			all = true
 			continue
 		}
 		id, err := e.ID()
 		if err != nil {
 			continue
 		}
-		for _, w := range append([]*watch(nil), l.byName[id]...) {
-			l.finish(w)
+		for _, w := range slices.Clone(l.byName[id]) {
+			if v.feed.view.Revoked(&w.of.names) { // a cutoff names newer tokens too
+				l.finish(w)
+			}
 		}
 	}
-	if many {
+	if all {
 		l.sweepLocked(v)
 	}
 }

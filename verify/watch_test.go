@@ -54,6 +54,31 @@ func TestDone(t *testing.T) {
 				tr.Errorf("%s: revoked, and who waits isn't told; or others are", name)
 			}
 		}
+		newer := tr.principal(tr.token(map[string]any{"sub": "bob"}))
+		tr.log.revoke(feed.Subject, "another")
+		synctest.Wait()
+		if closed(newer.Done()) {
+			tr.Error("a cutoff of another subject ends a stream")
+		}
+		for _, e := range []struct {
+			kind  feed.Kind
+			value string
+		}{{feed.All, ""}, {feed.Key, "es256"}} {
+			p := tr.principal(tr.token(nil))
+			done := p.Done()
+			tr.log.revoke(e.kind, e.value)
+			synctest.Wait()
+			if !closed(done) {
+				tr.Errorf("%s: revoked, and who waits isn't told", e.kind)
+			}
+		}
+		tr.done()
+	})
+}
+
+func TestDoneAtExpiry(t *testing.T) {
+	inTime(t, func(tr *trial) {
+		tr.follow()
 		p := tr.principal(tr.token(map[string]any{"exp": time.Now().Add(10 * time.Second).Unix()}))
 		done := p.Done()
 		time.Sleep(9900 * time.Millisecond)

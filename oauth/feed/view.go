@@ -119,6 +119,10 @@ func (n *Names) IDs() []ID {
 	return ids
 }
 
+// CutoffIDs are the token's names as cutoffs of some tokens give them: those of its
+// subject and its client.
+func (n *Names) CutoffIDs() []ID { return []ID{n.subject, n.client} }
+
 // Revoked tells whether a token is revoked. An entry counts for as long as it is
 // held, whatever the time.
 func (v *View) Revoked(n *Names) bool {
