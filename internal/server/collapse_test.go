@@ -18,7 +18,8 @@ import (
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
-// most is how many tokens of one handle may have entries of their own.
+// most is how many tokens of one handle may have entries of their own in tests: fewer
+// than anywhere else.
 const most = 64
 
 // machine gets a token of the robot's own.

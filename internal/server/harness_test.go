@@ -155,6 +155,7 @@ func (i *issuer) open(text string) {
 	if err := srv.serveFromNow(i.t.Context()); err != nil {
 		i.t.Fatal(err)
 	}
+	srv.manager.Revoker.PerGrant, srv.manager.Revoker.PerOwn = most, most
 	i.Server = srv
 }
 

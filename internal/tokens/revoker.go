@@ -19,7 +19,8 @@ import (
 
 // The bounds of what single tokens may add to the revocation log (decision 0009).
 const (
-	perHandle   = 64                    // entries of tokens under one handle that are alive
+	perGrant    = 256                   // entries of tokens of one grant that are alive
+	perOwn      = 1 << 14               // entries of a client's own tokens under one handle
 	busy        = time.Minute           // how long after a collapse a client's revocations are gathered
 	gatherFor   = 20 * time.Millisecond // and for how long
 	handlesKept = 1 << 15               // under how many handles entries are counted
@@ -38,6 +39,10 @@ type Revoker struct {
 	grants *grant.Grants
 	log    *revoke.Log
 
+	// PerGrant and PerOwn are how many entries of single tokens of a grant, and of a
+	// client's own, may be alive. They are set before the first use, if at all.
+	PerGrant, PerOwn int
+
 	mu      sync.Mutex
 	counted *recent.Cache[string, *account] // by handle
 	busy    map[string]*burst               // by client: those that ever collapsed
@@ -46,7 +51,7 @@ type Revoker struct {
 // NewRevoker makes a Revoker.
 func NewRevoker(st *store.Store, log *audit.Log, dir *directory.Directory, grants *grant.Grants, revoked *revoke.Log) *Revoker {
 	return &Revoker{
-		st: st, audit: log, dir: dir, grants: grants, log: revoked,
+		st: st, audit: log, dir: dir, grants: grants, log: revoked, PerGrant: perGrant, PerOwn: perOwn,
 		counted: recent.New[string, *account](handlesKept), busy: map[string]*burst{},
 	}
 }
@@ -104,13 +109,17 @@ func (v *Revoker) Revoke(ctx context.Context, t *Token, by audit.Origin, cause s
 			return v.gather(ctx, b, t, by)
 		}
 	}
+	limit := v.PerGrant
+	if own {
+		limit = v.PerOwn
+	}
 	a := v.account(handle)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case v.log.Revoked(t.names):
 		return out, nil
-	case a.alive(v.st.Now()) < perHandle:
+	case a.alive(v.st.Now()) < limit:
 		return v.single(ctx, a, t, by, cause)
 	case own:
 		return v.many(ctx, t.ClientID, map[string]bool{handle: true}, 1, by)
