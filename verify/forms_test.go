@@ -198,3 +198,96 @@ func TestThroughCacheByAClockAhead(t *testing.T) {
 		tr.done()
 	})
 }
+
+func TestThroughCacheBeginsAgain(t *testing.T) {
+	through := Feed(APISecret(apiID, apiSecret), FeedThroughCache(issuerURL+"/revocations"))
+	for name, c := range map[string]struct {
+		change func(*trial)
+		ok     bool
+	}{
+		"a successor": {func(tr *trial) { tr.log.begin("life-2"); tr.log.was = []string{"life-1"} }, true},
+		"a stranger":  {func(tr *trial) { tr.log.begin("life-2") }, false},
+		"a rollback":  {func(tr *trial) { tr.log.entries, tr.log.hashes = tr.log.entries[:1], tr.log.hashes[:2] }, false},
+		"a fork": {func(tr *trial) {
+			n := len(tr.log.entries)
+			tr.log.begin("life-1")
+			for i := range n {
+				tr.log.add(feed.Token, fmt.Sprint("fork.", i))
+			}
+		}, false},
+		"it was away for long": {func(tr *trial) {
+			for i := range 1000 {
+				tr.log.add(feed.Token, fmt.Sprint("many.", i))
+			}
+			tr.log.base, tr.log.first = 900, 901
+		}, true},
+		"garbage": {func(tr *trial) {
+			tr.is.set(func() {
+				tr.is.override["/revocations/head"] = func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }
+			})
+		}, false},
+		"a garbage tail": {func(tr *trial) {
+			tr.is.set(func() {
+				tr.is.override["/revocations/head"] = func(w http.ResponseWriter, _ *http.Request) {
+					fmt.Fprintf(w, `{"heartbeat":%q,"tail":[]}`, heartbeatBy(feedSigner(), tr.log.heartbeat(1, "")))
+				}
+			})
+		}, false},
+		"garbage segments": {func(tr *trial) {
+			for i := range 2 * feed.SegmentSize {
+				tr.log.add(feed.Token, fmt.Sprint("many.", i))
+			}
+			tr.is.set(func() {
+				tr.is.override["/revocations/segments/0"] = func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) }
+			})
+		}, false},
+		"heartbeats by a token key": {func(tr *trial) {
+			tr.log.sign = func(h feed.Heartbeat) string { return heartbeatBy(es256(), h) }
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(tr *trial) {
+				tr.log.revoke(feed.Token, "other.1")
+				tr.follow(through)
+				token := tr.revoked()
+				tr.pass(2 * time.Second)
+				tr.refuses("before", token)
+				tr.log.do(func() { c.change(tr) })
+				tr.pass(15 * time.Second)
+				tr.refuses("what was learnt stays", token)
+				if live := tr.token(map[string]any{"rev": 1 << 40}); c.ok {
+					tr.takes("it began again", live)
+				} else {
+					tr.waits("it does not believe that", live)
+				}
+				tr.done()
+			})
+		})
+	}
+}
+
+// Without the issuer a lazy verifier waits, and follows as soon as there is one.
+func TestLazyFeed(t *testing.T) {
+	for name, opt := range map[string]Option{
+		"stream": Feed(APISecret(apiID, apiSecret)), "cache": Feed(APISecret(apiID, apiSecret), FeedThroughCache(issuerURL+"/revocations")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(tr *trial) {
+				tr.is.down = true
+				tr.follow(Lazy(), opt)
+				token := tr.revoked()
+				live := tr.token(nil)
+				tr.pass(10 * time.Second)
+				tr.waits("no issuer", live)
+				if h := tr.v.Health(); h.Fresh || h.Staleness >= 0 || h.KeysAge >= 0 || h.Err == nil {
+					tr.Errorf("%+v", h)
+				}
+				tr.is.set(func() { tr.is.down = false })
+				tr.pass(10 * time.Second)
+				tr.takes("an issuer", live)
+				tr.refuses("an issuer", token)
+				tr.done()
+			})
+		})
+	}
+}

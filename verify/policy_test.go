@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
@@ -214,5 +216,26 @@ func TestOpaqueCacheKnowsRevocations(t *testing.T) {
 		synctest.Wait()
 		tr.refuses("revoked", opaqueToken)
 		<-done
+	})
+}
+
+func TestOutcomes(t *testing.T) {
+	inTime(t, func(tr *trial) {
+		got := map[TokenOutcome]int{}
+		tr.follow(Observe(Hooks{Token: func(o TokenOutcome) { got[o]++ }}))
+		live, gone := tr.token(nil), tr.revoked()
+		synctest.Wait()
+		tr.takes("first", live)
+		tr.takes("seen", live)
+		tr.refuses("revoked", gone)
+		if _, err := tr.v.Verify(tr.Context(), "garbage"); err == nil {
+			tr.Error("garbage is taken")
+		}
+		tr.outage()
+		tr.waits("stale", live)
+		want := map[TokenOutcome]int{TokenFirstSight: 1, TokenSeen: 1, TokenRevoked: 1, TokenRefused: 1, TokenUnavailable: 1}
+		if d := cmp.Diff(want, got); d != "" {
+			tr.Error(d)
+		}
 	})
 }
