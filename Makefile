@@ -12,12 +12,16 @@ FUZZTIME ?= 20s
 
 .PHONY: help
 help: ## what you are reading
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: need lint ## everything that must hold: formatting, vet, staticcheck, all tests with the race detector
 	go test -race -timeout 15m -tags $(TAGS) $(TESTFLAGS) ./...
 	$(MAKE) -C bench test
+
+.PHONY: test-faults
+test-faults: need ## nodes, databases, disks, clocks and networks that break, for ten minutes; needs root
+	go test -count=1 -timeout 25m -tags faults -v $(TESTFLAGS) ./internal/faults
 
 .PHONY: need
 need: ## what the tests need on this machine, installed where it is missing
@@ -29,8 +33,8 @@ lint: ## formatting, vet and staticcheck alone
 	if [ -n "$$unformatted" ]; then \
 		printf 'These files are not formatted; run make fmt:\n%s\n' "$$unformatted"; exit 1; \
 	fi
-	go vet -tags $(TAGS) ./...
-	go tool staticcheck -tags $(TAGS) ./...
+	go vet -tags '$(TAGS) faults' ./...
+	go tool staticcheck -tags '$(TAGS) faults' ./...
 
 .PHONY: fmt
 fmt: ## format the Go files

@@ -44,6 +44,7 @@ if ! compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null; then
 fi
 # Debian's HAProxy starts with a configuration that listens on no port.
 PATH=$PATH:/usr/sbin need "HAProxy, behind which the example of a cluster runs" haproxy haproxy
+PATH=$PATH:/usr/sbin:/sbin need "ip, with which a test drops packets" iproute2 ip
 foreign=internal/e2e/foreign
 if [ -e $foreign/package-lock.json ]; then
 	need "npm, which fetches that client" npm npm
