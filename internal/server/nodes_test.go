@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/manage"
 	"github.com/jeton-auth/jeton/internal/password"
 	"github.com/jeton-auth/jeton/internal/pgtest"
+	"github.com/jeton-auth/jeton/internal/store"
 )
 
 // twoNodes are two servers on one database. Nothing runs in the background: one follows
@@ -134,5 +136,32 @@ func TestChangedTogether(t *testing.T) {
 	var deadlocks int
 	if err := db.QueryRow("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&deadlocks); err != nil || deadlocks > 0 {
 		t.Errorf("%d deadlocks, %v", deadlocks, err)
+	}
+}
+
+// An outage in which no node could write is noted by the first that can again: a node
+// that starts later does not hold it against a client either.
+func TestOutageOfAll(t *testing.T) {
+	t.Parallel()
+	i := start(t)
+	before := i.store.Now()
+	i.clock.Advance(time.Second)
+	if err := i.store.Write(t.Context(), (*store.Tx).StillAlive); err != nil {
+		t.Fatal(err)
+	}
+	if got := i.store.Outage.Served(before, i.store.Now()); got != time.Second {
+		t.Errorf("a second between two signs of life counts as %s", got)
+	}
+	i.clock.Advance(time.Minute)
+	if err := i.store.Write(t.Context(), (*store.Tx).StillAlive); err != nil {
+		t.Fatal(err)
+	}
+	i.clock.Advance(2 * time.Second)
+	if err := i.store.Write(t.Context(), (*store.Tx).StillAlive); err != nil {
+		t.Fatal(err)
+	}
+	i.restart()
+	if got := i.store.Outage.Served(before, i.store.Now()); got != 3*time.Second {
+		t.Errorf("three seconds and an outage of a minute count as %s", got)
 	}
 }

@@ -220,7 +220,8 @@ func numbers(args []any) []any {
 }
 
 // sharedReading runs queries on the pool. One that met a connection which is gone is
-// run once more, on another.
+// run once more, on another; one that the database rolled back for the sake of a
+// transaction, as it does where they are serializable, is run again.
 type sharedReading struct {
 	w   *shared
 	ctx context.Context
@@ -228,7 +229,7 @@ type sharedReading struct {
 
 func (r sharedReading) query(query string, args []any) (*sql.Rows, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, readFor)
-	for again := true; ; again = false {
+	for try := 1; ; try++ {
 		rows, err := r.w.s.read.QueryContext(ctx, r.w.rebind(query), numbers(args)...)
 		if err == nil {
 			context.AfterFunc(r.ctx, cancel) // the rows are read under it
@@ -238,7 +239,7 @@ func (r sharedReading) query(query string, args []any) (*sql.Rows, error) {
 		r.w.suspect(err)
 		switch {
 		case errors.Is(r.ctx.Err(), context.Canceled):
-		case lost && again && ctx.Err() == nil:
+		case lost && try == 1 && ctx.Err() == nil, r.w.s.engine.Retryable(err) && ctx.Err() == nil:
 			continue
 		case lost:
 			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
