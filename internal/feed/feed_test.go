@@ -99,7 +99,6 @@ type reader struct {
 	t         testing.TB
 	f         *fixture
 	at        feed.Position
-	began     bool
 	snapshots int
 	beats     []feed.Heartbeat
 	comments  int
