@@ -35,10 +35,10 @@ type Lease struct{ name, holder string }
 func (l Lease) Hold(tx *store.Tx) error { return tx.HoldLease(l.name, l.holder) }
 
 const (
-	// lease is how long a job whose node died keeps the other nodes waiting.
-	lease = time.Minute
-	// margin is how long before the end of its lease a job is told to stop.
-	margin = 10 * time.Second
+	// lease is how long a job whose node died keeps the other nodes waiting; that of a job
+	// which is due every few seconds is shorter, down to briefLease.
+	lease      = time.Minute
+	briefLease = 10 * time.Second
 	// grace is how long Run waits for jobs to stop.
 	grace = 5 * time.Second
 )
@@ -98,9 +98,10 @@ func jitter(every time.Duration) time.Duration {
 // runOnce runs the job if it is due and nobody else runs it, and tells how long to
 // wait before asking again.
 func (r *runner) runOnce(ctx context.Context, job Job) (ran bool, wait time.Duration, err error) {
-	// The job's time is measured here from before the lease is taken, so whatever
-	// this clock and the database's differ by, it is over first.
-	ctx, cancel := context.WithTimeout(ctx, lease-margin)
+	// The job is told to stop when a sixth of its lease is left. Its time is measured here
+	// from before the lease is taken, so whatever this clock and the database's differ by,
+	// it is over first.
+	ctx, cancel := context.WithTimeout(ctx, job.lease()-job.lease()/6)
 	defer cancel()
 	mine, wait, err := r.begin(ctx, job)
 	if err != nil || !mine {
@@ -112,6 +113,8 @@ func (r *runner) runOnce(ctx context.Context, job Job) (ran bool, wait time.Dura
 	}
 	return true, job.Every, nil
 }
+
+func (j Job) lease() time.Duration { return min(lease, max(10*j.Every, briefLease)) }
 
 // retry is how long after a failure a job is tried again.
 func retry(job Job) time.Duration { return min(job.Every, lease) }
@@ -129,8 +132,8 @@ func (r *runner) begin(ctx context.Context, job Job) (mine bool, wait time.Durat
 			wait = due.Sub(tx.Now())
 			return event, nil
 		}
-		if mine, err = tx.TakeLease(job.Name, r.holder, tx.Now().Add(lease)); err != nil || !mine {
-			wait = min(job.Every, lease/4)
+		if mine, err = tx.TakeLease(job.Name, r.holder, tx.Now().Add(job.lease())); err != nil || !mine {
+			wait = min(job.Every, job.lease()/4)
 			return event, err
 		}
 		return audit.Event{Type: audit.Housekeeping, Data: map[string]string{"job": job.Name}}, nil

@@ -63,8 +63,8 @@ func (tx *Tx) Alive() error {
 }
 
 // missed is how long signs of life may fail to come, one a second, before that was an
-// outage.
-const missed = 5 * time.Second
+// outage: longer than the lease of a node that died while it gave one.
+const missed = 15 * time.Second
 
 // StillAlive is Alive of a server that runs. Where no node could write for a while it
 // also notes that outage, which otherwise only the nodes remember that ran through it.
