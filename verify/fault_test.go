@@ -32,8 +32,8 @@ func TestFaultCutInMidEvent(t *testing.T) {
 		tr.pass(2 * time.Second)
 		tr.refuses("after the cut", token)
 		tr.takes("the other", live)
-		if tr.log.streams != 2 || tr.log.snapshots != 1 {
-			tr.Errorf("%d streams and %d snapshots, want it to go on where it was", tr.log.streams, tr.log.snapshots)
+		if got := tr.log.served(); got.streams != 2 || got.snapshots != 1 {
+			tr.Errorf("%+v, want it to go on where it was", got)
 		}
 		tr.done()
 	})
@@ -55,10 +55,10 @@ func TestFaultServerRestarts(t *testing.T) {
 			tr.refuses("revoked meanwhile", token)
 			tr.takes("back", live)
 		}
-		if tr.log.snapshots != 1 {
-			tr.Errorf("%d snapshots", tr.log.snapshots)
+		if n := tr.log.served().snapshots; n != 1 {
+			tr.Errorf("%d snapshots", n)
 		}
-		last := tr.log.asked[len(tr.log.asked)-1]
+		last := tr.log.served().last
 		if !strings.Contains(last, "after=3") || !strings.Contains(last, "inc=life-1") || !strings.Contains(last, "nonce=") {
 			tr.Errorf("it resumed with %s", last)
 		}
@@ -92,7 +92,10 @@ func TestFaultHeadRolledBack(t *testing.T) {
 		tr.pass(10 * time.Second)
 		tr.refuses("what was learnt stays", token)
 		tr.waits("a log that went back is not believed", tr.token(nil))
-		if last := tr.log.asked[len(tr.log.asked)-1]; newest == "" || !strings.Contains(last, "heartbeat="+newest) {
+		tr.log.mu.Lock()
+		want := newest
+		tr.log.mu.Unlock()
+		if last := tr.log.served().last; want == "" || !strings.Contains(last, "heartbeat="+want) {
 			tr.Errorf("it does not show what was signed: %s", last)
 		}
 		if tr.count(FeedBroken) == 0 {
@@ -385,8 +388,8 @@ func TestFaultGap(t *testing.T) {
 		tr.pass(2 * time.Second)
 		tr.refuses("after the gap", token)
 		tr.takes("after the gap", tr.token(nil))
-		if tr.log.snapshots != 2 || tr.count(FeedBroken) != 1 {
-			tr.Errorf("%d snapshots, %v", tr.log.snapshots, tr.events)
+		if n := tr.log.served().snapshots; n != 2 || tr.count(FeedBroken) != 1 {
+			tr.Errorf("%d snapshots, broken %d times", n, tr.count(FeedBroken))
 		}
 		tr.done()
 	})
@@ -411,8 +414,8 @@ func TestFaultFlood(t *testing.T) {
 			tr.pass(100 * time.Millisecond)
 		}
 		tr.takes("another client's", live)
-		if h := tr.v.Health(); !h.Fresh || h.Entries != 50*501 || tr.log.streams != 1 {
-			tr.Errorf("%d streams, %+v", tr.log.streams, h)
+		if h := tr.v.Health(); !h.Fresh || h.Entries != 50*501 || tr.log.served().streams != 1 {
+			tr.Errorf("%+v, %+v", tr.log.served(), h)
 		}
 		tr.done()
 	})

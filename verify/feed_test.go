@@ -31,27 +31,37 @@ var feedSigner = sync.OnceValue(func() signer {
 type revocations struct {
 	is *issuer
 
-	mu                        sync.Mutex
-	inc                       string
-	was                       []string
-	entries                   []feed.Entry
-	hashes                    []feed.Hash   // at each number, from 0
-	base                      int64         // of snapshots
-	first                     int64         // 0: the one after base
-	step                      time.Duration // that the database's clock is off
-	stands                    time.Time     // where it stands, if not zero
-	life                      time.Duration // of entries
-	mute                      bool          // no heartbeats
-	refuse                    int           // status of every answer, if not 0
-	forms                     string        // "stream", "json" or "any"
-	sign                      func(feed.Heartbeat) string
-	mangle                    func(event string) string
-	gate                      chan struct{} // while not nil, nothing is delivered until it is closed
-	wake                      chan struct{} // closed when there is something new
-	cut                       chan struct{} // closed to end all streams
-	streams, snapshots, polls int
-	open                      int
-	asked                     []string // queries
+	mu      sync.Mutex
+	inc     string
+	was     []string
+	entries []feed.Entry
+	hashes  []feed.Hash   // at each number, from 0
+	base    int64         // of snapshots
+	first   int64         // 0: the one after base
+	step    time.Duration // that the database's clock is off
+	stands  time.Time     // where it stands, if not zero
+	life    time.Duration // of entries
+	mute    bool          // no heartbeats
+	refuse  int           // status of every answer, if not 0
+	forms   string        // "stream", "json" or "any"
+	sign    func(feed.Heartbeat) string
+	mangle  func(event string) string
+	gate    chan struct{} // while not nil, nothing is delivered until it is closed
+	wake    chan struct{} // closed when there is something new
+	cut     chan struct{} // closed to end all streams
+	count   served
+}
+
+// served is what readers asked for.
+type served struct {
+	streams, snapshots int
+	last               string // query
+}
+
+func (l *revocations) served() served {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count
 }
 
 func newRevocations(is *issuer) *revocations {
@@ -147,10 +157,10 @@ func (l *revocations) batch(after, to int64, based bool) feed.Batch {
 // place is where a reader is served from.
 func (l *revocations) place(r *http.Request) (after int64, snapshot bool) {
 	q := r.URL.Query()
-	l.asked = append(l.asked, r.URL.RawQuery)
+	l.count.last = r.URL.RawQuery
 	after, err := strconv.ParseInt(q.Get("after"), 10, 64)
 	if err != nil || q.Get("inc") != l.inc || after > int64(len(l.entries)) || after < l.base {
-		l.snapshots++
+		l.count.snapshots++
 		return l.base, true
 	}
 	return after, false
@@ -179,12 +189,10 @@ func (l *revocations) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (l *revocations) serveStream(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
-	l.streams++
-	l.open++
+	l.count.streams++
 	at, snapshot := l.place(r)
 	cut := l.cut
 	l.mu.Unlock()
-	defer l.do(func() { l.open-- })
 	w.Header().Set("Content-Type", eventStream)
 	nonce := r.URL.Query().Get("nonce")
 	beats := time.NewTicker(time.Second)
@@ -240,7 +248,6 @@ func (l *revocations) serveStream(w http.ResponseWriter, r *http.Request) {
 func (l *revocations) servePoll(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.polls++
 	after, snapshot := l.place(r)
 	if wait, err := time.ParseDuration(r.URL.Query().Get("wait")); err == nil && !snapshot {
 		timeout := time.NewTimer(wait)

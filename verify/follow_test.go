@@ -98,8 +98,8 @@ func TestFeedLarge(t *testing.T) {
 		token = tr.revoked()
 		synctest.Wait()
 		tr.refuses("at the end", token)
-		if tr.log.streams != 1 {
-			tr.Errorf("%d streams", tr.log.streams)
+		if n := tr.log.served().streams; n != 1 {
+			tr.Errorf("%d streams", n)
 		}
 	})
 }

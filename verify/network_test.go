@@ -52,8 +52,8 @@ func TestFeedOverTheNetwork(t *testing.T) {
 	revoked("a.1")
 	log.drop()
 	revoked("a.2")
-	if log.snapshots != 1 {
-		t.Errorf("%d snapshots", log.snapshots)
+	if n := log.served().snapshots; n != 1 {
+		t.Errorf("%d snapshots", n)
 	}
 	for e := range fresh {
 		if e == FeedCut {

@@ -169,6 +169,8 @@ func TestDoneOfMany(t *testing.T) {
 			}
 		}
 		l := tr.v.watched
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		if len(l.all) != 0 || len(l.byName) != 0 || len(l.byTime) != 0 {
 			tr.Errorf("%d, %d, %d stay", len(l.all), len(l.byName), len(l.byTime))
 		}
