@@ -138,8 +138,9 @@ func TestDoneUnderDegrade(t *testing.T) {
 }
 
 // Many wait, without a goroutine each, and nothing of them stays.
-func TestDoneOfMany(t *testing.T) {
-	inTime(t, func(tr *trial) {
+func TestDoneOfMany(t *testing.T) { // not in parallel: it counts goroutines
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrial(t)
 		tr.follow()
 		before := runtime.NumGoroutine()
 		var waiting []<-chan struct{}
