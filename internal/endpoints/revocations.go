@@ -83,7 +83,9 @@ func (v *Revocations) shown(w http.ResponseWriter, r *http.Request, heartbeat st
 	}
 }
 
-// Head is GET /revocations/head: the small signed document beside the segments.
+// Head is GET /revocations/head: the small signed document beside the segments. A
+// shared cache may keep it for those who show the same credentials: so all nodes of an
+// API cost one request a second.
 func (v *Revocations) Head(w http.ResponseWriter, r *http.Request) {
 	if _, _, err := v.admit(w, r); err != nil {
 		v.refuse(w, r, err)
@@ -94,8 +96,10 @@ func (v *Revocations) Head(w http.ResponseWriter, r *http.Request) {
 		v.unavailable(w, r, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "private, max-age=1")
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "max-age=1, s-maxage=1")
+	h.Set("Vary", "Authorization")
 	_, _ = w.Write(doc)
 }
 

@@ -253,7 +253,8 @@ func TestFeedStreamIsCut(t *testing.T) {
 	}
 }
 
-// Full segments may be kept by anybody for good, the head by nobody but its reader.
+// Full segments may be kept by anybody for good, and the head for a second, by a shared
+// cache only for who shows the same credentials.
 func TestFeedSegmentsOverHTTP(t *testing.T) {
 	t.Parallel()
 	i, web := startFeed(t)
@@ -277,8 +278,11 @@ func TestFeedSegmentsOverHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = i.get("/revocations/head", asAPI).want(t, 200, "")
-	if cache := got.header.Get("Cache-Control"); cache != "private, max-age=1" {
-		t.Errorf("Cache-Control: %s", cache)
+	if cache, vary := got.header.Get("Cache-Control"), got.header.Get("Vary"); cache != "max-age=1, s-maxage=1" || vary != "Authorization" {
+		t.Errorf("Cache-Control: %s, Vary: %s", cache, vary)
+	}
+	if got := i.get("/revocations/head", nil).want(t, 401, "invalid_client"); got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("a refusal has Cache-Control: %s", got.header.Get("Cache-Control"))
 	}
 	var head feed.Head
 	if err := json.Unmarshal(got.body, &head); err != nil {
