@@ -209,7 +209,7 @@ func (f *Feed) confirm(ctx context.Context) (asOf time.Time, n int64, err error)
 	defer cancel()
 	before, _ := f.log.Position()
 	asOf = f.st.Now() // before the reading, so that the statement is true
-	issuer, err := f.st.Read(ctx).Issuer()
+	issuer, err := f.st.Look(ctx).Issuer()
 	if err != nil {
 		return asOf, 0, fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}

@@ -51,7 +51,7 @@ func (l *Log) Follow(ctx context.Context) error {
 	defer l.following.Unlock()
 	for {
 		after := l.Head()
-		rows, err := l.st.Read(ctx).Revocations(after, page)
+		rows, err := l.st.Look(ctx).Revocations(after, page)
 		if err != nil {
 			return fmt.Errorf("revocation log: %w", err)
 		}
@@ -163,7 +163,7 @@ func (l *Log) look() error {
 	ctx, cancel := context.WithTimeout(context.Background(), confirmBound)
 	defer cancel()
 	at, _ := l.Position() // before the look: the log goes on meanwhile
-	p, err := l.st.Read(ctx).Pulse()
+	p, err := l.st.Look(ctx).Pulse()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}

@@ -50,7 +50,7 @@ func (s *Server) pulse(ctx context.Context, had *seen) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	noted := s.store.Noted()
-	p, err := s.store.Read(ctx).Pulse()
+	p, err := s.store.Look(ctx).Pulse()
 	if err != nil {
 		return err
 	}

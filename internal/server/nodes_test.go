@@ -165,3 +165,44 @@ func TestOutageOfAll(t *testing.T) {
 		t.Errorf("three seconds and an outage of a minute count as %s", got)
 	}
 }
+
+// Writes that wait for a row take every connection of the pool, and keep nobody from
+// hearing whether a token is revoked.
+func TestLooksPassWrites(t *testing.T) {
+	t.Parallel()
+	_, b, db := twoNodes(t)
+	token := b.post("/token", robot, "grant_type", "client_credentials").want(t, 200, "").str(t, "access_token")
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec("SELECT 1 FROM issuer FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for range 16 { // more than connections
+		group.Go(func() {
+			if _, err := b.manager.Revoke(t.Context(), operator, manage.Target{All: true}, "test"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for waiting, end := 0, time.Now().Add(3*time.Second); waiting < 6; time.Sleep(time.Millisecond) {
+		err := db.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting)
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("%d wait for the row, %v", waiting, err)
+		}
+	}
+	for range 10 {
+		if !b.active(token) {
+			t.Error("a token that nobody has revoked yet is not active")
+		}
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	group.Wait()
+	if b.active(token) {
+		t.Error("a revoked token is active")
+	}
+}

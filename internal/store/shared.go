@@ -20,6 +20,7 @@ import (
 type shared struct {
 	s      *Store
 	engine Shared
+	looks  *sql.DB
 	bound  sync.Map // query → the engine's form
 
 	time      atomic.Pointer[moment]
@@ -40,7 +41,15 @@ const (
 	clockBound = 2 * time.Second
 )
 
-func newShared(s *Store, e Shared) *shared { return &shared{s: s, engine: e, cancel: func() {}} }
+// newShared makes the writer of a store. Of the connections that each of two pools may
+// have, looks get one or two.
+func newShared(s *Store, e Shared, looks *sql.DB) *shared {
+	all := s.read.Stats().MaxOpenConnections
+	few := min(2, max(1, all/8))
+	looks.SetMaxOpenConns(few)
+	s.read.SetMaxOpenConns(all - few)
+	return &shared{s: s, engine: e, looks: looks, cancel: func() {}}
+}
 
 func (w *shared) rebind(query string) string {
 	if q, ok := w.bound.Load(query); ok {
@@ -54,7 +63,7 @@ func (w *shared) rebind(query string) string {
 func (w *shared) close() error {
 	w.cancel()
 	w.wg.Wait()
-	return nil
+	return w.looks.Close()
 }
 
 // do runs a body until it is committed, fails by itself, or time is up.
@@ -219,18 +228,19 @@ func numbers(args []any) []any {
 	return args
 }
 
-// sharedReading runs queries on the pool. One that met a connection which is gone is
+// sharedReading runs queries on a pool. One that met a connection which is gone is
 // run once more, on another; one that the database rolled back for the sake of a
 // transaction, as it does where they are serializable, is run again.
 type sharedReading struct {
 	w   *shared
 	ctx context.Context
+	db  *sql.DB
 }
 
 func (r sharedReading) query(query string, args []any) (*sql.Rows, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, readFor)
 	for try := 1; ; try++ {
-		rows, err := r.w.s.read.QueryContext(ctx, r.w.rebind(query), numbers(args)...)
+		rows, err := r.db.QueryContext(ctx, r.w.rebind(query), numbers(args)...)
 		if err == nil {
 			context.AfterFunc(r.ctx, cancel) // the rows are read under it
 			return rows, nil
@@ -291,7 +301,7 @@ func (w *shared) lookAtClock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, clockBound)
 	defer cancel()
 	var ms int64
-	if err := w.s.read.QueryRowContext(ctx, w.engine.Clock()).Scan(&ms); err != nil {
+	if err := w.looks.QueryRowContext(ctx, w.engine.Clock()).Scan(&ms); err != nil {
 		w.suspect(err)
 		return err
 	}

@@ -108,11 +108,15 @@ func Open(ctx context.Context, engine Engine, dsn string, c clock.Clock, log *sl
 			return nil, errors.Join(fmt.Errorf("open store: %w", err), wdb.Close(), db.Close())
 		}
 	case Shared:
-		s.shared = newShared(s, e)
+		looks, err := engine.Open(dsn)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open store: %w", err), db.Close())
+		}
+		s.shared = newShared(s, e, looks)
 		s.write = s.shared
 		if c == nil {
 			if err := s.shared.keepTime(ctx); err != nil {
-				return nil, errors.Join(fmt.Errorf("open store: %w", err), db.Close())
+				return nil, errors.Join(fmt.Errorf("open store: %w", err), s.Close())
 			}
 		}
 	default:
@@ -161,9 +165,18 @@ func (s *Store) WriteOne(ctx context.Context, body func(*Tx) error) error {
 // Read gives a Reader over committed rows.
 func (s *Store) Read(ctx context.Context) Reader {
 	if s.shared != nil {
-		return Reader{run: sharedReading{s.shared, ctx}}
+		return Reader{run: sharedReading{s.shared, ctx, s.read}}
 	}
 	return Reader{run: reading{s, ctx}}
+}
+
+// Look is Read for what tells a node where the others are. It has connections of its
+// own: writes that wait for each other take all others.
+func (s *Store) Look(ctx context.Context) Reader {
+	if s.shared != nil {
+		return Reader{run: sharedReading{s.shared, ctx, s.shared.looks}}
+	}
+	return s.Read(ctx)
 }
 
 // Ping tells whether the database answers.
