@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -155,14 +156,24 @@ func (n *node) start() {
 	cmd, end := exec.Command(jeton, "serve", "-c", "jeton.yaml"), make(chan struct{})
 	cmd.Dir, cmd.Stdout, cmd.Stderr = n.dir, log, log
 	cmd.Env = append(os.Environ(), "SECRET="+secret, "PASSWORD="+password)
-	if err := cmd.Start(); err != nil {
+	// It ends with this process, however that does: the kernel looks at the thread that
+	// started it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended stands in its log
+			close(end)
+		}
+	}()
+	if err := <-started; err != nil {
 		n.t.Fatal(err)
 	}
 	n.cmd, n.end = cmd, end
-	go func() {
-		_ = cmd.Wait() // how it ended stands in its log
-		close(end)
-	}()
 }
 
 func (n *node) signal(s syscall.Signal) { _ = n.cmd.Process.Signal(s) }
