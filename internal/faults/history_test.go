@@ -47,7 +47,7 @@ const (
 	opsOfGrant      = 60
 	unknownOfGrant  = 5
 	grantsAtATime   = 4
-	historyLasts    = 70 * time.Second
+	historyLasts    = 60 * time.Second
 	checkingLasts   = 2 * time.Minute
 	shortHistory    = 8 * time.Second
 	grantsToBeFound = 20

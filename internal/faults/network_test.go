@@ -13,7 +13,7 @@ import (
 )
 
 // away is how long a node is cut off from its database.
-const away = 12 * time.Second
+const away = 10 * time.Second
 
 // TestCutNode cuts one node of three off from the database: connections are closed, or
 // nothing that is sent arrives. It says so to whoever asks it, in time, and the others go
