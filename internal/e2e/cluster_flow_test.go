@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jeton-auth/jeton/internal/pgtest"
 	"github.com/jeton-auth/jeton/oauth"
 )
 
@@ -66,10 +67,18 @@ func TestClusterLogin(t *testing.T) {
 }
 
 // TestClusterRefresh rotates grants round the nodes, and holds the table of TOKENS §2
-// whichever node is asked.
+// whichever node is asked, and whichever isolation the database gives by default.
 func TestClusterRefresh(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	for name, settings := range map[string][]string{"default": nil, "serializable": {"default_transaction_isolation=serializable"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refreshRound(t, startClusterOn(t, pgtest.Database(t, settings...), 3))
+		})
+	}
+}
+
+func refreshRound(t *testing.T, c *cluster) {
 	db := c.database()
 	p := c.ada()
 	all := make([]*chain, 10)
