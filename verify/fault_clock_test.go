@@ -226,3 +226,23 @@ func TestFaultReaderPaused(t *testing.T) {
 		tr.done()
 	})
 }
+
+// The issuer's clock is a little fast, as clocks are. It is measured anew before that
+// matters, and nobody notices.
+func TestFaultClocksDrift(t *testing.T) {
+	inTime(t, func(tr *trial) {
+		tr.follow()
+		for range 100 {
+			time.Sleep(time.Minute)
+			tr.log.do(func() { tr.log.step += 12 * time.Millisecond }) // 200 parts in a million
+		}
+		if n := tr.log.served().streams; n != 2 || tr.count(FeedStale) != 0 {
+			tr.Errorf("%d streams, stale %d times", n, tr.count(FeedStale))
+		}
+		token := tr.revoked()
+		tr.pass(time.Second)
+		tr.refuses("at the end", token)
+		tr.takes("at the end", tr.token(nil))
+		tr.done()
+	})
+}

@@ -54,6 +54,7 @@ const (
 	firstWait = 5 * time.Second         // for the first event
 	slowTrip  = 250 * time.Millisecond  // after which a measure is repeated
 	pollAgain = 5 * time.Minute         // before streams are tried anew
+	measured  = time.Hour               // for which a measure is good
 	lasting   = 10 * time.Second        // a connection that was good for so long
 	maxRetry  = 5 * time.Second
 	// hopelessRetry is the wait when the same snapshot would end in the same way.
@@ -92,6 +93,7 @@ const (
 	errClock   = again("the issuer's clock was set forward, or this machine stood; measuring anew")
 	errLate    = again("heartbeats come late; measuring anew")
 	errSlept   = again("this machine's clock was set, or it slept; measuring anew")
+	errDrift   = again("two clocks drift apart; measuring anew from time to time")
 	errStreams = again("trying to stream again")
 )
 

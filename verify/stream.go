@@ -100,7 +100,7 @@ func (f *follower) stream(ctx context.Context) error {
 	if err := streams(resp); err != nil {
 		return err
 	}
-	s := session{follower: f, question: q, watchdog: watchdog}
+	s := session{follower: f, question: q, watchdog: watchdog, most: early(measured)}
 	events := newEvents(resp.Body)
 	for {
 		e, err := events.next()
@@ -148,8 +148,9 @@ type session struct {
 	*question
 	watchdog *time.Timer
 	heard    bool
-	anchored bool  // the nonce came back
-	late     int64 // monotonic time since which heartbeats come late, or 0
+	anchored bool          // the nonce came back
+	late     int64         // monotonic time since which heartbeats come late, or 0
+	most     time.Duration // that it lasts
 }
 
 func (s *session) event(ctx context.Context, e event) error {
@@ -198,6 +199,8 @@ func (s *session) beat(ctx context.Context, token string) error {
 		return err
 	}
 	switch {
+	case time.Duration(m.mono-s.sent.Load().mono) > s.most:
+		return errDrift
 	case first && lag > slowTrip && !s.remeasured: // the snapshot was large, or the issuer had to wait
 		s.remeasured = true
 		return errMeasure

@@ -63,7 +63,7 @@ func (v *vectors) reader(t *testing.T) *follower {
 func (v *vectors) follow(t *testing.T, f *follower, nonce, stream string) error {
 	q := &question{nonce: nonce}
 	q.leaves(f.clock())
-	s := session{follower: f, question: q, watchdog: time.NewTimer(time.Hour)}
+	s := session{follower: f, question: q, watchdog: time.NewTimer(time.Hour), most: measured}
 	events := newEvents(strings.NewReader(stream))
 	for {
 		e, err := events.next()
