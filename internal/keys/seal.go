@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -82,7 +83,7 @@ func bound(k *store.Key) []byte {
 }
 
 // newKey makes a key pair, sealed, that has no state yet. Its id is its thumbprint
-// (RFC 7638).
+// (RFC 7638), which does not begin with a dash: a command would take it for a flag.
 func (v vault) newKey(p Purpose, alg oauth.Alg) (store.Key, error) {
 	private, err := generate(alg)
 	if err != nil {
@@ -91,6 +92,9 @@ func (v vault) newKey(p Purpose, alg oauth.Alg) (store.Key, error) {
 	public, err := jwks.New("new", alg, private.Public())
 	if err != nil {
 		return store.Key{}, err
+	}
+	if strings.HasPrefix(public.Thumbprint(), "-") {
+		return v.newKey(p, alg)
 	}
 	k := store.Key{ID: public.Thumbprint(), Purpose: string(p), Alg: string(alg)}
 	if k.Public, err = x509.MarshalPKIXPublicKey(public.Public); err != nil {

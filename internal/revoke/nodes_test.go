@@ -61,7 +61,11 @@ func TestConfirm(t *testing.T) {
 					return
 				}
 				other := logs[(i+1)%nodes]
-				if err := other.Confirm(t.Context()); err != nil {
+				err := other.Confirm(t.Context())
+				for errors.Is(err, revoke.ErrUnconfirmed) { // the machine was too slow; who asked would ask again
+					err = other.Confirm(t.Context())
+				}
+				if err != nil {
 					t.Error(err)
 				} else if !other.Revoked(named(id)) {
 					t.Errorf("%s was acknowledged and is not known after a confirmation", id)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -78,9 +79,14 @@ func (r Reader) User(subject string) (User, error) {
 	return get(r, scanUser, userColumns+` WHERE id = ?`, subject)
 }
 
-// UserByLogin reads the user whose folded e-mail is Login(name).
+// UserByLogin reads the user whose folded e-mail is Login(name). Nobody has a name that
+// is no text.
 func (r Reader) UserByLogin(name string) (User, error) {
-	return get(r, scanUser, userColumns+` WHERE login = ?`, Login(name))
+	u, err := get(r, scanUser, userColumns+` WHERE login = ?`, Login(name))
+	if errors.Is(err, ErrText) {
+		err = ErrNotFound
+	}
+	return u, err
 }
 
 // Users reads up to limit users whose subject sorts after the one given.
