@@ -19,7 +19,10 @@ import (
 )
 
 const (
-	beat       = time.Second
+	beat = time.Second
+	// batch is how many entries are sent as one: even with the longest names they stay
+	// within what readers take.
+	batch      = feed.MaxBatch / 4
 	chunksKept = 2048 // for readers that are behind; who is further behind is cut off
 	maxStreams = 20_000
 	// pauseEach is how long the next entries are gathered for each reader that was
@@ -133,7 +136,7 @@ func (f *Feed) publish(ctx context.Context) {
 		f.mu.Lock()
 		at := f.sent
 		f.mu.Unlock()
-		b, err := f.log.Since(ctx, at.N, feed.MaxBatch)
+		b, err := f.log.Since(ctx, at.N, batch)
 		if err == nil && len(b.Entries) == 0 {
 			return
 		}

@@ -229,7 +229,7 @@ func TestStream(t *testing.T) {
 func TestManyReaders(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	const before, after, writers = 2*feed.MaxBatch + 100, 200, 4
+	const before, after, writers = 2*batch + 100, 200, 4
 	f.revoke(before)
 	f.run()
 	var wg sync.WaitGroup

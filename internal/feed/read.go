@@ -132,7 +132,7 @@ func (f *Feed) catchUp(ctx context.Context, after int64, event string, send func
 // if there are none.
 func (f *Feed) sendTo(ctx context.Context, after, to int64, event string, send func([]byte) error) error {
 	for after < to || event == feed.EventSnapshot {
-		b, err := f.log.Since(ctx, after, min(feed.MaxBatch, int(to-after)))
+		b, err := f.log.Since(ctx, after, min(batch, int(to-after)))
 		if err != nil {
 			return err
 		}
@@ -225,7 +225,7 @@ func (f *Feed) Poll(ctx context.Context, r Request, wait time.Duration) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	b, err := f.log.Since(ctx, after, feed.MaxBatch)
+	b, err := f.log.Since(ctx, after, batch)
 	if err != nil {
 		return nil, err
 	}

@@ -39,10 +39,10 @@ func TestPoll(t *testing.T) {
 	if b.Base == nil || b.To != 0 || h.Nonce != "x" {
 		t.Errorf("an empty log: %+v, %+v", b, h)
 	}
-	const many = feed.MaxBatch + 5
+	const many = batch + 5
 	f.revoke(many)
 	b, p, _ := f.poll(Request{After: -1}, 0)
-	if !p.More || p.Heartbeat != "" || b.To != feed.MaxBatch {
+	if !p.More || p.Heartbeat != "" || b.To != batch {
 		t.Fatalf("the first part goes to %d, more = %t, heartbeat %q", b.To, p.More, p.Heartbeat)
 	}
 	at := feed.Position{Incarnation: b.Incarnation, Hash: *b.Base}
