@@ -47,6 +47,9 @@ func TestCutRoute(t *testing.T) {
 		}
 		return err
 	}
+	if exec.Command("ip", "route", "get", address).Run() != nil {
+		_ = route("del") // what a run left that was killed
+	}
 	db := pgtest.Start(t, pgtest.Options{})
 	dsn := db.Database(t)
 	w := newWire(t, address, db.Addr())
