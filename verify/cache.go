@@ -19,6 +19,7 @@ const DefaultCacheBytes = 32 << 20
 type sighting struct {
 	token string
 	keys  uint64      // generation of the keys by which it was verified
+	gone  uint64      // removals of keys that were known when the issuer was asked
 	used  atomic.Bool // since it was put into the cache or spared
 	names feed.Names  // if a feed is followed
 

@@ -55,7 +55,7 @@ func (in *introspector) ask(ctx context.Context, v *Verifier, token string, ttl 
 	var key [sha256.Size]byte
 	if ttl > 0 {
 		key = sha256.Sum256([]byte(token))
-		if s := in.known(key, ttl); s != nil {
+		if s := in.known(v, key, ttl); s != nil {
 			return s, nil
 		}
 	}
@@ -68,16 +68,16 @@ func (in *introspector) ask(ctx context.Context, v *Verifier, token string, ttl 
 		return nil, fmt.Errorf("no turn to introspect: %w", ctx.Err())
 	}
 	if ttl > 0 { // somebody may have asked the same while this waited
-		if s := in.known(key, ttl); s != nil {
+		if s := in.known(v, key, ttl); s != nil {
 			return s, nil
 		}
 	}
-	asked := time.Now() // the answer may be as old as the question
+	asked, gone := time.Now(), v.gone.Load() // the answer may be as old as the question
 	claims, err := in.fetch(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	s := &sighting{by: v, principal: Principal{Claims: *claims}}
+	s := &sighting{by: v, gone: gone, principal: Principal{Claims: *claims}}
 	s.principal.sight = s
 	s.name(v)
 	if ttl > 0 && len(claims.payload) <= maxKeptAnswer {
@@ -86,12 +86,13 @@ func (in *introspector) ask(ctx context.Context, v *Verifier, token string, ttl 
 	return s, nil
 }
 
-// known is an answer that was kept, if it is no older than ttl.
-func (in *introspector) known(key [sha256.Size]byte, ttl time.Duration) *sighting {
+// known is an answer that was kept, if it is no older than ttl and no key was removed
+// since.
+func (in *introspector) known(v *Verifier, key [sha256.Size]byte, ttl time.Duration) *sighting {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	a, ok := in.kept[key]
-	if now := time.Now(); !ok || !now.Before(a.until) || now.Sub(a.asked) >= ttl {
+	if now := time.Now(); !ok || !now.Before(a.until) || now.Sub(a.asked) >= ttl || a.sight.gone != v.gone.Load() {
 		return nil
 	}
 	return a.sight
@@ -105,7 +106,7 @@ const (
 // confirm asks about a token that can't be judged by the feed.
 func (in *introspector) confirm(ctx context.Context, v *Verifier, token string) error {
 	key := sha256.Sum256([]byte(token))
-	if in.known(key, staleTTL) != nil {
+	if in.known(v, key, staleTTL) != nil {
 		return nil
 	}
 	if err := pause(ctx, rand.N(staleJitter)); err != nil {

@@ -219,6 +219,38 @@ func TestOpaqueCacheKnowsRevocations(t *testing.T) {
 	})
 }
 
+// A removed key may have sealed any opaque token: only the issuer can tell, so what it
+// said before doesn't count any more.
+func TestOpaqueCacheKnowsRemovedKeys(t *testing.T) {
+	inTime(t, func(tr *trial) {
+		inactive := false
+		tr.is.introspect = func(f url.Values) any {
+			return activeAs(map[string]any{"jti": "g7.1", "rev": 0, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(), "active": !inactive})(f)
+		}
+		tr.follow(Introspection(apiID, apiSecret, CacheFor(30*time.Second)))
+		p, err := tr.v.Verify(tr.Context(), opaqueToken)
+		if err != nil {
+			tr.Fatal(err)
+		}
+		done := p.Done()
+		tr.log.revoke(feed.Client, "another")
+		synctest.Wait()
+		tr.takes("kept", opaqueToken)
+		if n := tr.is.count("/introspect"); n != 1 {
+			tr.Errorf("%d questions", n)
+		}
+		tr.is.set(func() { inactive = true })
+		tr.log.revoke(feed.Key, "seal-1")
+		synctest.Wait()
+		select {
+		case <-done:
+		default:
+			tr.Error("a stream goes on with a token whose key may be gone")
+		}
+		tr.refuses("sealed by a key that was removed", opaqueToken)
+	})
+}
+
 func TestOutcomes(t *testing.T) {
 	inTime(t, func(tr *trial) {
 		got := map[TokenOutcome]int{}

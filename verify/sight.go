@@ -88,6 +88,8 @@ func (v *Verifier) good(s *sighting) bool {
 		if _, ok := p.keys.Key(id); !ok {
 			return false
 		}
+	} else if s.gone != v.gone.Load() {
+		return false
 	}
 	return v.feed == nil || !v.feed.view.Revoked(&s.names) && (v.policy != Refuse || v.feed.fresh(m))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jeton-auth/jeton/oauth"
@@ -31,6 +32,7 @@ type Verifier struct {
 	cache      *cache        // nil if nothing is kept
 	watched    *watchlist
 	hooks      Hooks
+	gone       atomic.Uint64 // how often the feed told that a key was removed
 	headers    headers
 	resource   Resource
 	challenge  string // what every challenge begins with
@@ -72,7 +74,13 @@ func New(ctx context.Context, issuer string, opts ...Option) (*Verifier, error) 
 
 // follow prepares to follow the feed.
 func (v *Verifier) follow(c *config) {
-	v.feed.told = func(entries []feed.Entry) { v.watched.revoked(v, entries) }
+	v.feed.told = func(entries []feed.Entry) {
+		// Any opaque token may have been sealed by the key.
+		if slices.ContainsFunc(entries, func(e feed.Entry) bool { return e.Kind == feed.Key }) {
+			v.gone.Add(1)
+		}
+		v.watched.revoked(v, entries)
+	}
 	v.feed.stale = func() {
 		if v.policy == Refuse {
 			v.watched.sweep(v)
