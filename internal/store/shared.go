@@ -23,6 +23,7 @@ type shared struct {
 	looks  *sql.DB
 	bound  sync.Map // query → the engine's form
 
+	turn      chan struct{} // to run again what was rolled back for the sake of another
 	time      atomic.Pointer[moment]
 	suspected atomic.Pointer[time.Time]
 	cancel    context.CancelFunc
@@ -48,7 +49,7 @@ func newShared(s *Store, e Shared, looks *sql.DB) *shared {
 	few := min(2, max(1, all/8))
 	looks.SetMaxOpenConns(few)
 	s.read.SetMaxOpenConns(all - few)
-	return &shared{s: s, engine: e, looks: looks, cancel: func() {}}
+	return &shared{s: s, engine: e, looks: looks, turn: make(chan struct{}, 1), cancel: func() {}}
 }
 
 func (w *shared) rebind(query string) string {
@@ -78,6 +79,12 @@ type attempt func(ctx context.Context, began time.Time, body func(*Tx) error) (*
 func (w *shared) keepTrying(ctx context.Context, once attempt, body func(*Tx) error) error {
 	began, at := time.Now(), w.s.clock.Now()
 	pause := firstPause
+	mine := false // the turn to retry
+	defer func() {
+		if mine {
+			<-w.turn
+		}
+	}()
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -100,7 +107,12 @@ func (w *shared) keepTrying(ctx context.Context, once attempt, body func(*Tx) er
 			}
 			return err
 		}
-		// Those who met must not meet again.
+		// Those who met must not meet again: of this node one at a time, of others hardly
+		// at the same moment.
+		if !mine && w.s.engine.Retryable(err) {
+			mine = w.queue(ctx, began)
+			continue
+		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-ctx.Done():
@@ -108,6 +120,20 @@ func (w *shared) keepTrying(ctx context.Context, once attempt, body func(*Tx) er
 		}
 		pause = min(2*pause, maxPause)
 	}
+}
+
+// queue waits for the turn to run again what was rolled back for the sake of another
+// transaction.
+func (w *shared) queue(ctx context.Context, began time.Time) (mine bool) {
+	t := time.NewTimer(time.Until(began.Add(writeFor)))
+	defer t.Stop()
+	select {
+	case w.turn <- struct{}{}:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // judge tells whether a transaction that failed may be run again.
