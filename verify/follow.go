@@ -56,7 +56,7 @@ const (
 	pollAgain = 5 * time.Minute         // before streams are tried anew
 	measured  = time.Hour               // for which a measure is good
 	lasting   = 10 * time.Second        // a connection that was good for so long
-	maxRetry  = 5 * time.Second
+	maxRetry  = 2 * time.Second
 	// hopelessRetry is the wait when the same snapshot would end in the same way.
 	hopelessRetry = 20 * time.Second
 	manyLeft      = 3 // attempts before New gives up

@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -73,6 +74,15 @@ func (f *follower) ask(ctx context.Context, accept string, wait time.Duration) (
 	return q, f.credentials.present(q.Request)
 }
 
+// brief leaves the query out of an error's address: it holds a whole heartbeat.
+func brief(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		e.URL, _, _ = strings.Cut(e.URL, "?")
+	}
+	return err
+}
+
 const eventStream = "text/event-stream"
 
 // stream follows the feed by server-sent events.
@@ -94,7 +104,7 @@ func (f *follower) stream(ctx context.Context) error {
 	resp, err := f.client.Do(q.Request)
 	if err != nil {
 		f.silence(q)
-		return why(err)
+		return why(brief(err))
 	}
 	defer resp.Body.Close()
 	if err := streams(resp); err != nil {
