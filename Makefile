@@ -55,3 +55,7 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 .PHONY: bench
 bench: ## what it costs, beside the limit of this machine
 	$(MAKE) -C bench
+
+.PHONY: bench-pg
+bench-pg: ## the same of nodes on PostgreSQL, beside the limit of its commits
+	$(MAKE) -C bench pg

@@ -71,6 +71,7 @@ func (p *postgresBench) run(ctx context.Context) {
 	beside, err := newIssuer(filepath.Join(p.dir, "sqlite"), 4)
 	p.must(err)
 
+	defer p.print()
 	node, _, err := on.start(ctx, p.bench.server)
 	defer func() { p.must(node.stop()) }()
 	p.must(err)
@@ -81,7 +82,10 @@ func (p *postgresBench) run(ctx context.Context) {
 	p.tail(ctx, on)
 	p.nodes(ctx, on)
 	p.growth(ctx, on)
+}
 
+// print writes the rows, those before a failure too.
+func (p *postgresBench) print() {
 	out := os.Stdout
 	fmt.Fprintf(out, "\n%s: %d processors shared by load, nodes and PostgreSQL (%s), fsync and synchronous_commit on; median and range of %d rounds.\n\n",
 		time.Now().Format("2006-01-02 15:04"), p.processors, strings.TrimSpace(p.server.Exec(p.t, "postgres", "SHOW server_version")), p.rounds)
