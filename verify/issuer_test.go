@@ -142,7 +142,7 @@ type issuer struct {
 	override   map[string]http.HandlerFunc // by path
 	hits       map[string]int              // by path
 	introspect func(form url.Values) any
-	basic      string       // "id:secret" as last presented
+	basic      string       // "id:secret" as last presented to /introspect
 	log        *revocations // nil: no feed
 }
 
@@ -178,7 +178,7 @@ func (is *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	is.mu.Lock()
 	is.hits[r.URL.Path]++
 	override, keys, cache, base, introspect := is.override[r.URL.Path], is.keys, is.cache, is.url, is.introspect
-	if id, secret, ok := r.BasicAuth(); ok {
+	if id, secret, ok := r.BasicAuth(); ok && r.URL.Path == "/introspect" {
 		is.basic = id + ":" + secret
 	}
 	is.mu.Unlock()

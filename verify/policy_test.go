@@ -94,8 +94,10 @@ func TestIntrospectWhenStale(t *testing.T) {
 				if own {
 					secret = "another secret"
 				}
-				if want := url.QueryEscape(apiID) + ":" + url.QueryEscape(secret); tr.is.basic != want {
-					tr.Errorf("asked as %s, want %s", tr.is.basic, want)
+				var basic string
+				tr.is.set(func() { basic = tr.is.basic })
+				if want := url.QueryEscape(apiID) + ":" + url.QueryEscape(secret); basic != want {
+					tr.Errorf("asked as %s, want %s", basic, want)
 				}
 				gone.Store(1)
 				time.Sleep(time.Second)
@@ -173,14 +175,14 @@ func TestFeedOptions(t *testing.T) {
 
 func TestFeedByAccessToken(t *testing.T) {
 	inTime(t, func(tr *trial) {
-		var got string
+		var got atomic.Value
 		tr.is.override["/revocations"] = func(w http.ResponseWriter, r *http.Request) {
-			got = r.Header.Get("Authorization")
+			got.Store(r.Header.Get("Authorization"))
 			tr.log.ServeHTTP(w, r)
 		}
 		tr.follow(Feed(AccessToken(func(context.Context) (string, error) { return "a-token", nil })))
-		if got != "Bearer a-token" {
-			tr.Errorf("it shows %q", got)
+		if got.Load() != "Bearer a-token" {
+			tr.Errorf("it shows %q", got.Load())
 		}
 		if _, err := tr.try(Feed(AccessToken(func(context.Context) (string, error) { return "", errors.New("no token today") }))); err == nil || !strings.Contains(err.Error(), "no token today") {
 			tr.Error(err)
