@@ -249,7 +249,9 @@ func TestManyReaders(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := f.Streams(); n != 0 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.streams; n != 0 {
 		t.Errorf("%d streams are left", n)
 	}
 }

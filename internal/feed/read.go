@@ -106,13 +106,6 @@ func (f *Feed) leave() {
 	f.streams--
 }
 
-// Streams is how many readers are followed.
-func (f *Feed) Streams() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.streams
-}
-
 // catchUp sends what there is after a number, in batches, and gives the number where
 // it ended with the name of the event that comes next.
 func (f *Feed) catchUp(ctx context.Context, after int64, event string, send func([]byte) error) (int64, string, error) {
