@@ -33,6 +33,14 @@ const (
 	RequestNotSupported     ErrorCode = "request_not_supported"             // OpenID Connect Core §3.1.2.6
 	RequestURINotSupported  ErrorCode = "request_uri_not_supported"         // OpenID Connect Core §3.1.2.6
 	RegistrationNotSupp     ErrorCode = "registration_not_supported"        // OpenID Connect Core §3.1.2.6
+	InvalidRequestObject    ErrorCode = "invalid_request_object"            // OpenID Connect Core §3.1.2.6
+	InvalidRequestURI       ErrorCode = "invalid_request_uri"               // OpenID Connect Core §3.1.2.6
+	InvalidAuthzDetails     ErrorCode = "invalid_authorization_details"     // RFC 9396 §5
+	InvalidDPoPProof        ErrorCode = "invalid_dpop_proof"                // RFC 9449 §5
+	UseDPoPNonce            ErrorCode = "use_dpop_nonce"                    // RFC 9449 §8
+	AuthorizationPending    ErrorCode = "authorization_pending"             // RFC 8628 §3.5
+	SlowDown                ErrorCode = "slow_down"                         // RFC 8628 §3.5
+	ExpiredToken            ErrorCode = "expired_token"                     // RFC 8628 §3.5
 	UnmetAuthentication     ErrorCode = "unmet_authentication_requirements" // OpenID Connect Unmet AR §3
 )
 

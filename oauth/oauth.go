@@ -11,7 +11,49 @@ const (
 	AuthorizationCode GrantType = "authorization_code"
 	RefreshToken      GrantType = "refresh_token"
 	ClientCredentials GrantType = "client_credentials"
+	DeviceCode        GrantType = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628 §3.4
 )
+
+// ResponseType is a value of the response_type parameter, its words sorted as the
+// standard writes them (OAuth 2.0 Multiple Response Type Encoding Practices §5).
+type ResponseType string
+
+const (
+	ResponseCode             ResponseType = "code"
+	ResponseIDToken          ResponseType = "id_token"
+	ResponseIDTokenToken     ResponseType = "id_token token"
+	ResponseCodeIDToken      ResponseType = "code id_token"
+	ResponseCodeToken        ResponseType = "code token"
+	ResponseCodeIDTokenToken ResponseType = "code id_token token"
+)
+
+// ResponseMode is a value of the response_mode parameter.
+type ResponseMode string
+
+const (
+	ModeQuery       ResponseMode = "query"
+	ModeFragment    ResponseMode = "fragment"
+	ModeFormPost    ResponseMode = "form_post"
+	ModeJWT         ResponseMode = "jwt" // JARM §2.3.4: the default of the response type
+	ModeQueryJWT    ResponseMode = "query.jwt"
+	ModeFragmentJWT ResponseMode = "fragment.jwt"
+	ModeFormPostJWT ResponseMode = "form_post.jwt"
+)
+
+// SubjectType is a value of subject_type (OpenID Connect Core §8).
+type SubjectType string
+
+const (
+	SubjectPublic   SubjectType = "public"
+	SubjectPairwise SubjectType = "pairwise"
+)
+
+// Confirmation names the key that a token is bound to (RFC 7800 §3). The zero
+// Confirmation binds to nothing.
+type Confirmation struct {
+	JKT     string `json:"jkt,omitempty"`      // thumbprint of a DPoP key, RFC 9449 §6.1
+	X5TS256 string `json:"x5t#S256,omitempty"` // SHA-256 of a certificate, RFC 8705 §3.1
+}
 
 // AuthMethod is a client authentication method as registered in
 // token_endpoint_auth_method (RFC 7591 §2).
@@ -20,8 +62,14 @@ type AuthMethod string
 const (
 	ClientSecretBasic AuthMethod = "client_secret_basic"
 	ClientSecretPost  AuthMethod = "client_secret_post"
+	PrivateKeyJWT     AuthMethod = "private_key_jwt"             // OpenID Connect Core §9
+	TLSClientAuth     AuthMethod = "tls_client_auth"             // RFC 8705 §2.1
+	SelfSignedTLS     AuthMethod = "self_signed_tls_client_auth" // RFC 8705 §2.2
 	NoAuth            AuthMethod = "none"
 )
+
+// HasSecret tells whether m shows a secret that the issuer shares.
+func (m AuthMethod) HasSecret() bool { return m == ClientSecretBasic || m == ClientSecretPost }
 
 // Confidential tells whether a client that authenticates by m holds a
 // credential (RFC 6749 §2.1).
@@ -45,6 +93,8 @@ const (
 	TypIDToken     = "JWT"        // OpenID Connect Core §2
 	TypLogoutToken = "logout+jwt" // OpenID Connect Back-Channel Logout §2.4
 
+	TypDPoP          = "dpop+jwt"                // RFC 9449 §4.2
+	TypRequestObject = "oauth-authz-req+jwt"     // RFC 9101 §10.8
 	TypIntrospection = "token-introspection+jwt" // RFC 9701 §5
 )
 
@@ -75,8 +125,17 @@ var IdentityScopes = []string{
 	ScopeOfflineAccess, ScopeRoles, ScopeGroups,
 }
 
-// TokenType is a value of token_type in a token response (RFC 6749 §7.1).
-const TokenTypeBearer = "Bearer"
+// Values of token_type in a token response (RFC 6749 §7.1).
+const (
+	TokenTypeBearer = "Bearer"
+	TokenTypeDPoP   = "DPoP" // RFC 9449 §5
+)
+
+// AssertionJWTBearer is the client_assertion_type of a JWT (RFC 7523 §2.2).
+const AssertionJWTBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// RequestURIPrefix begins a request_uri that the issuer itself gave out (RFC 9126 §2.2).
+const RequestURIPrefix = "urn:ietf:params:oauth:request_uri:"
 
 // TokenTypeHint values of RFC 7009 §2.1.
 const (

@@ -44,8 +44,9 @@ type Claims struct {
 	Groups []string
 
 	// Confirmation is the cnf claim (RFC 7800), nil when absent: the token is
-	// worth nothing without proof of that key.
-	Confirmation *Confirmation
+	// worth nothing without proof of that key. Both its fields are empty when it is
+	// bound in a way that is not known here.
+	Confirmation *oauth.Confirmation
 
 	// Rev is the number of the issuer's newest revocation when the token was
 	// made. Only Jeton writes it; HasRev tells whether it is there.
@@ -53,13 +54,6 @@ type Claims struct {
 	HasRev bool
 
 	payload string
-}
-
-// Confirmation names the key that a token is bound to. Both fields are empty
-// when it is bound in a way that is not known here.
-type Confirmation struct {
-	JKT     string // thumbprint of a DPoP key, RFC 9449 §6.1
-	X5TS256 string // SHA-256 of a certificate, RFC 8705 §3.1
 }
 
 // Scopes are the tokens of the scope claim, without duplicates.
@@ -222,9 +216,9 @@ func (r *reader) strings() (list []string, ok bool) {
 	return nil, false
 }
 
-func (r *reader) confirmation(name string) *Confirmation {
+func (r *reader) confirmation(name string) *oauth.Confirmation {
 	r.want('{', name, "an object")
-	cnf := new(Confirmation)
+	cnf := new(oauth.Confirmation)
 	for member := range r.members {
 		switch member {
 		case "jkt":

@@ -30,7 +30,7 @@ func (c *Config) fill() {
 			c.Listen = net.JoinHostPort(host, u.Port())
 		}
 	}
-	c.Profile = cmp.Or(c.Profile, "oidc")
+	c.Profile = cmp.Or(c.Profile, spec.ProfileOIDC)
 	c.Introspection.Mode = cmp.Or(c.Introspection.Mode, Confirmed)
 	c.Introspection.Within = cmp.Or(c.Introspection.Within, spec.Duration(2*time.Second))
 	c.Brand.Name = cmp.Or(c.Brand.Name, "Jeton")
@@ -55,6 +55,7 @@ func (c *Config) fill() {
 	}
 	known := c.SpecResources()
 	for i := range c.Clients {
+		c.Clients[i].Profile = cmp.Or(c.Clients[i].Profile, c.Profile)
 		c.Clients[i].Client = c.Clients[i].WithDefaults().InferResources(known)
 	}
 }
@@ -70,7 +71,7 @@ func (r *reader) check(c *Config) {
 	r.checkKey(c)
 	r.checkFile("high_water", &c.HighWater)
 	r.checkFile("revocation_journal", &c.RevocationJournal)
-	r.oneOf("profile", c.Profile, "oidc")
+	r.oneOf("profile", string(c.Profile), string(spec.ProfileOIDC), string(spec.ProfileOAuth21), string(spec.ProfileFAPI2), string(spec.ProfileFAPI2Signing))
 	r.oneOf("introspection.mode", c.Introspection.Mode, Confirmed, Bounded)
 	r.between("introspection.within", c.Introspection.Within, spec.Duration(100*time.Millisecond), spec.Duration(time.Minute))
 	if len(c.Brand.Name) > spec.MaxName || !printable(c.Brand.Name) {
@@ -252,10 +253,10 @@ func (r *reader) checkClients(c *Config) {
 		r.twice(first, client.ID, i, path+".id", "clients")
 		supported := slices.Contains(spec.AuthMethods, client.AuthMethod)
 		switch field := path + ".secret"; {
-		case client.Secret == "" && supported && client.Confidential():
+		case client.Secret == "" && client.AuthMethod.HasSecret():
 			r.add(field, "is required with auth_method %s: write env:NAME or file:PATH, and make one with: jeton keygen --secret", client.AuthMethod)
-		case client.Secret != "" && supported && !client.Confidential():
-			r.add(field, "has no use with auth_method none: remove it, or write auth_method: client_secret_basic")
+		case client.Secret != "" && supported && !client.AuthMethod.HasSecret():
+			r.add(field, "has no use with auth_method %s: remove it, or write auth_method: client_secret_basic", client.AuthMethod)
 		case client.Secret != "":
 			r.strong(field, client.Secret)
 		}

@@ -33,7 +33,8 @@ type Config struct {
 	// HighWater and RevocationJournal are files outside the store; empty: none.
 	HighWater         string        `yaml:"high_water"`
 	RevocationJournal string        `yaml:"revocation_journal"`
-	Profile           string        `yaml:"profile"` // "oidc"
+	Profile           spec.Profile  `yaml:"profile"`
+	Outbound          Outbound      `yaml:"outbound"`
 	Brand             Brand         `yaml:"brand"`
 	Introspection     Introspection `yaml:"introspection"`
 	Sessions          Sessions      `yaml:"sessions"`
@@ -53,11 +54,29 @@ type Config struct {
 type TLS struct {
 	Cert []byte `yaml:"cert"`
 	Key  Key    `yaml:"key"`
+	// ClientCA are the PEM certificates of those who may sign a client's own; empty: the
+	// system's.
+	ClientCA []byte `yaml:"client_ca"`
+	// ClientAuth says whether clients are asked for a certificate: ClientAuthRequest, or
+	// empty.
+	ClientAuth string `yaml:"client_auth"`
 }
+
+// ClientAuthRequest asks each TLS client for a certificate, and takes those without.
+const ClientAuthRequest = "request"
 
 // BehindProxy says that TLS ends at a proxy, and whose forwarded headers count.
 type BehindProxy struct {
 	Trusted []netip.Prefix `yaml:"trusted"`
+	// ClientCertHeader is the header in which the proxy sends on a client's certificate, in
+	// PEM, URL-encoded, or base64 of its DER (RFC 9440); empty: none.
+	ClientCertHeader string `yaml:"client_cert_header"`
+}
+
+// Outbound says what the server may fetch besides public addresses.
+type Outbound struct {
+	Allow []netip.Prefix `yaml:"allow"`
+	CA    []byte         `yaml:"ca"` // PEM; trusted besides the system's
 }
 
 // Brand is what pages show.

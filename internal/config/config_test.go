@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 		Clients: []Client{{
 			Secret: secret.Text(environment["SECRET"]),
 			Client: spec.Client{
-				ID: "shop", AuthMethod: oauth.ClientSecretBasic, GrantTypes: []oauth.GrantType{oauth.AuthorizationCode},
+				ID: "shop", AuthMethod: oauth.ClientSecretBasic, GrantTypes: []oauth.GrantType{oauth.AuthorizationCode}, Profile: spec.ProfileOIDC,
 			}.WithDefaults(),
 		}},
 		Users: []User{{Email: "ada@example.com"}},

@@ -89,6 +89,8 @@ func typeName(t reflect.Type) string {
 		return "reference"
 	case reflect.TypeFor[spec.Duration]():
 		return "duration"
+	case reflect.TypeFor[spec.JWKS]():
+		return "JWK Set"
 	case reflect.TypeFor[netip.Prefix]():
 		return "network"
 	}
@@ -111,7 +113,7 @@ func typeName(t reflect.Type) string {
 // told from the minimal configuration.
 func defaultOf(c *Config, key string) string {
 	switch key {
-	case "behind_proxy.trusted", "clients[].secret", "clients[].resources", "password.concurrency", "resources[].name", "clients[].require_pkce":
+	case "behind_proxy.trusted", "clients[].secret", "clients[].resources", "password.concurrency", "resources[].name", "clients[].require_pkce", "clients[].response_types", "clients[].profile":
 		return ""
 	case "issuer", "store", "key_encryption_key", "resources[].id", "clients[].id", "clients[].auth_method", "clients[].grant_types", "users[].email":
 		return "required"

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -136,11 +137,29 @@ func (r *reader) value(n *yaml.Node, v reflect.Value, path string) {
 		*p = &d
 	case *netip.Prefix:
 		*p = r.prefix(n, path)
+	case *spec.JWKS:
+		*p = r.jwks(n, path)
 	case *map[string]any:
 		*p = r.claims(n, path)
 	default:
 		r.plain(n, v, path)
 	}
+}
+
+// jwks is a document that stands in the file as it would stand in JSON.
+func (r *reader) jwks(n *yaml.Node, path string) spec.JWKS {
+	var doc struct {
+		Keys []map[string]any `yaml:"keys" json:"keys"`
+	}
+	if n.Kind != yaml.MappingNode || n.Decode(&doc) != nil || len(doc.Keys) == 0 {
+		r.add(path, "must be a JWK Set: write for instance {keys: [{kty: EC, crv: P-256, kid: \"1\", alg: ES256, x: …, y: …}]}")
+		return ""
+	}
+	text, err := json.Marshal(doc)
+	if err != nil {
+		r.add(path, "has a value that JSON has no form for")
+	}
+	return spec.JWKS(text)
 }
 
 func (r *reader) plain(n *yaml.Node, v reflect.Value, path string) {

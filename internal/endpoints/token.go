@@ -7,7 +7,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/redeem"
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/web"
-	"github.com/jeton-auth/jeton/oauth"
 )
 
 // Token is POST /token (RFC 6749 §3.2).
@@ -45,7 +44,7 @@ func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	web.JSON(w, http.StatusOK, tokenAnswer{
-		AccessToken: out.AccessToken, TokenType: oauth.TokenTypeBearer, ExpiresIn: out.ExpiresIn,
+		AccessToken: out.AccessToken, TokenType: out.TokenType, ExpiresIn: out.ExpiresIn,
 		Scope: out.Scope, RefreshToken: out.RefreshToken, IDToken: out.IDToken,
 	})
 }

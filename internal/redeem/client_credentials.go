@@ -29,12 +29,12 @@ func (i ClientCredentials) Redeem(_ context.Context, r Request) (Issued, error) 
 	token, expires, err := i.Minter.Access(now, tokens.Access{
 		Subject: r.Client.ID, ClientID: r.Client.ID, Audience: t.audience, Scopes: t.scopes,
 		Handle: tokens.ClientHandle(r.Client.ID, r.Client.Generation), Rev: r.Head,
-		Format: t.format, Alg: t.alg, Lifetime: t.lifetime,
+		Format: t.format, Alg: t.alg, Lifetime: t.lifetime, Confirmation: r.Confirmation,
 	})
 	if err != nil {
 		return Issued{}, err
 	}
-	return Issued{AccessToken: token, ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes)}, nil
+	return Issued{AccessToken: token, TokenType: r.tokenType(), ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes)}, nil
 }
 
 // own is what a client holds for itself: its scopes at its resources. The issuer's

@@ -29,6 +29,16 @@ type Request struct {
 	// Head is the head of the revocation log, read before the client was: a cutoff that
 	// commits meanwhile reaches the tokens made here.
 	Head int64
+	// Confirmation is the key that the request proved: the access token is bound to it.
+	Confirmation oauth.Confirmation
+}
+
+// tokenType is how the access token is presented (RFC 9449 §5).
+func (r *Request) tokenType() string {
+	if r.Confirmation.JKT != "" {
+		return oauth.TokenTypeDPoP
+	}
+	return oauth.TokenTypeBearer
 }
 
 // GrantType redeems one grant type.
@@ -44,6 +54,7 @@ type Issued struct {
 	Scope        string
 	RefreshToken string
 	IDToken      string
+	TokenType    string
 }
 
 // Issuer is what the grant types share.
@@ -144,7 +155,7 @@ func (i *Issuer) answer(r Request, g *store.Grant, nonce string) (Issued, time.T
 		Subject: g.Subject, ClientID: g.Client, Audience: t.audience, Scopes: t.scopes,
 		Handle: grant.Handle(g.ID), Rev: r.Head,
 		AuthTime: g.Details.AuthTime, ACR: g.Details.ACR, AMR: g.Details.AMR,
-		Format: t.format, Alg: t.alg, Lifetime: t.lifetime,
+		Format: t.format, Alg: t.alg, Lifetime: t.lifetime, Confirmation: r.Confirmation,
 	}
 	if t.has(oauth.ScopeRoles) {
 		access.Roles = g.User.Roles
@@ -156,7 +167,7 @@ func (i *Issuer) answer(r Request, g *store.Grant, nonce string) (Issued, time.T
 	if err != nil {
 		return Issued{}, now, err
 	}
-	out := Issued{AccessToken: token, ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes)}
+	out := Issued{AccessToken: token, TokenType: r.tokenType(), ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes)}
 	if t.openID {
 		out.IDToken, err = i.Minter.ID(now, tokens.ID{
 			Subject: g.Subject, ClientID: g.Client, Nonce: nonce,

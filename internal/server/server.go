@@ -16,11 +16,13 @@ import (
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/authorize"
 	"github.com/jeton-auth/jeton/internal/clientauth"
+	"github.com/jeton-auth/jeton/internal/clientkeys"
 	"github.com/jeton-auth/jeton/internal/clock"
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/endpoints"
 	"github.com/jeton-auth/jeton/internal/feed"
+	"github.com/jeton-auth/jeton/internal/fetch"
 	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/i18n"
 	"github.com/jeton-auth/jeton/internal/keys"
@@ -72,6 +74,8 @@ type Server struct {
 	purge   purge
 	serving bool // Run began: what is closed is more than a command's store
 	journal *revoke.Journal
+	out     *fetch.Client    // to what clients registered
+	signed  *clientkeys.Keys // checks what they signed
 
 	certificate atomic.Pointer[tls.Certificate]
 }
@@ -146,6 +150,10 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	if err = s.manager.Apply(ctx, c); err != nil {
 		return nil, err
 	}
+	if s.out, err = fetch.New(c.Outbound.Allow, c.Outbound.CA); err != nil {
+		return nil, err
+	}
+	s.signed = clientkeys.New(s.out, s.store)
 	clients := clientauth.New(dir, clientauth.SecretBasic{}, clientauth.SecretPost{}, clientauth.None{})
 	issuer := &redeem.Issuer{Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
 	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer})

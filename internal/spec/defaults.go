@@ -29,6 +29,10 @@ func (c Client) WithDefaults() Client {
 	c.GrantTypes = slices.Clone(c.GrantTypes)
 	c.Scopes = slices.Clone(c.Scopes)
 	c.Resources = slices.Clone(c.Resources)
+	c.RequestURIs = slices.Clone(c.RequestURIs)
+	c.ResponseTypes = slices.Clone(c.ResponseTypes)
+	c.ResponseModes = slices.Clone(c.ResponseModes)
+	c.AuthorizationDetailsTypes = slices.Clone(c.AuthorizationDetailsTypes)
 	if c.Scopes == nil && c.MayUse(oauth.AuthorizationCode) {
 		c.Scopes = []string{oauth.ScopeOpenID}
 	}
@@ -36,6 +40,7 @@ func (c Client) WithDefaults() Client {
 		c.RequirePKCE = new(*c.RequirePKCE)
 	}
 	c.IDTokenAlg = cmp.Or(c.IDTokenAlg, DefaultIDTokenAlg)
+	c.SubjectType = cmp.Or(c.SubjectType, oauth.SubjectPublic)
 
 	r := &c.RefreshToken
 	if r.Absolute == 0 {

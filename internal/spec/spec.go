@@ -32,6 +32,69 @@ type Client struct {
 	// UserinfoAnyAudience lets access tokens for other audiences read userinfo,
 	// for software that knows only one token.
 	UserinfoAnyAudience bool `yaml:"userinfo_any_audience" json:"userinfo_any_audience,omitempty"`
+
+	// Profile is the set of rules that the client keeps: the server's when absent.
+	Profile Profile `yaml:"profile" json:"profile,omitempty"`
+	// JWKS are the client's public keys (RFC 7517 §5), JWKSURI where they are published.
+	// A client has one of them at most.
+	JWKS    JWKS   `yaml:"jwks" json:"jwks,omitempty"`
+	JWKSURI string `yaml:"jwks_uri" json:"jwks_uri,omitempty"`
+	// TLSSubjectDN is the subject of the certificate of tls_client_auth (RFC 4514).
+	TLSSubjectDN string `yaml:"tls_client_auth_subject_dn" json:"tls_client_auth_subject_dn,omitempty"`
+	// DPoPBound and MTLSBound demand that every access token be bound to a key.
+	DPoPBound bool `yaml:"dpop_bound" json:"dpop_bound,omitempty"`
+	MTLSBound bool `yaml:"mtls_bound" json:"mtls_bound,omitempty"`
+	// RequirePAR takes authorization requests that were pushed alone (RFC 9126 §6),
+	// RequireSignedRequest those in a request object alone (RFC 9101 §10.5).
+	RequirePAR           bool `yaml:"require_par" json:"require_par,omitempty"`
+	RequireSignedRequest bool `yaml:"require_signed_request" json:"require_signed_request,omitempty"`
+	// RequestURIs are the places from which request objects are fetched.
+	RequestURIs []string `yaml:"request_uris" json:"request_uris,omitempty"`
+	// ResponseTypes are code alone when absent; ResponseModes all that fit.
+	ResponseTypes []oauth.ResponseType `yaml:"response_types" json:"response_types,omitempty"`
+	ResponseModes []oauth.ResponseMode `yaml:"response_modes" json:"response_modes,omitempty"`
+	// ResponseAlg signs responses in a JWT (JARM §3): IDTokenAlg when absent.
+	ResponseAlg oauth.Alg `yaml:"authorization_signed_response_alg" json:"authorization_signed_response_alg,omitempty"`
+	// UserinfoAlg signs userinfo; absent: it is plain JSON.
+	UserinfoAlg oauth.Alg `yaml:"userinfo_alg" json:"userinfo_alg,omitempty"`
+	// AuthorizationDetailsTypes are the types of authorization_details that the client may
+	// ask for (RFC 9396 §10).
+	AuthorizationDetailsTypes []string          `yaml:"authorization_details_types" json:"authorization_details_types,omitempty"`
+	SubjectType               oauth.SubjectType `yaml:"subject_type" json:"subject_type,omitempty"`
+	// SectorIdentifierURI lists the redirect URIs of a sector (OpenID Connect Core §8.1).
+	SectorIdentifierURI   string `yaml:"sector_identifier_uri" json:"sector_identifier_uri,omitempty"`
+	BackchannelLogoutURI  string `yaml:"backchannel_logout_uri" json:"backchannel_logout_uri,omitempty"`
+	FrontchannelLogoutURI string `yaml:"frontchannel_logout_uri" json:"frontchannel_logout_uri,omitempty"`
+}
+
+// Profile names a set of rules for clients.
+type Profile string
+
+const (
+	ProfileOIDC         Profile = "oidc"
+	ProfileOAuth21      Profile = "oauth21"
+	ProfileFAPI2        Profile = "fapi2"
+	ProfileFAPI2Signing Profile = "fapi2-message-signing"
+)
+
+// JWKS is a JWK Set as JSON text; empty: none.
+type JWKS string
+
+// MarshalJSON writes the document itself.
+func (j JWKS) MarshalJSON() ([]byte, error) {
+	if j == "" {
+		return []byte("null"), nil
+	}
+	return []byte(j), nil
+}
+
+// UnmarshalJSON keeps the document as it is.
+func (j *JWKS) UnmarshalJSON(b []byte) error {
+	*j = ""
+	if string(b) != "null" {
+		*j = JWKS(b)
+	}
+	return nil
 }
 
 // RefreshToken says how a client's refresh tokens live. A zero field takes the
@@ -92,6 +155,18 @@ func (c *Client) PKCERequired() bool {
 
 // MayUse tells whether the client registered grant type g.
 func (c *Client) MayUse(g oauth.GrantType) bool { return slices.Contains(c.GrantTypes, g) }
+
+// MayRespond tells whether the client may ask for response type t.
+func (c *Client) MayRespond(t oauth.ResponseType) bool {
+	if len(c.ResponseTypes) == 0 {
+		return t == oauth.ResponseCode && c.MayUse(oauth.AuthorizationCode)
+	}
+	return slices.Contains(c.ResponseTypes, t)
+}
+
+// Pairwise tells whether the client knows people by names of its own (OpenID Connect
+// Core §8).
+func (c *Client) Pairwise() bool { return c.SubjectType == oauth.SubjectPairwise }
 
 // DisplayName is what people are shown: the name, or the id where there is none.
 func (c *Client) DisplayName() string {

@@ -44,7 +44,7 @@ func TestClientDefaults(t *testing.T) {
 			Client{ID: "spa", AuthMethod: oauth.NoAuth, GrantTypes: []oauth.GrantType{oauth.AuthorizationCode}},
 			Client{
 				ID: "spa", AuthMethod: oauth.NoAuth, GrantTypes: []oauth.GrantType{oauth.AuthorizationCode},
-				Scopes: []string{"openid"}, IDTokenAlg: oauth.RS256,
+				Scopes: []string{"openid"}, IDTokenAlg: oauth.RS256, SubjectType: oauth.SubjectPublic,
 				RefreshToken: RefreshToken{DefaultIdle, DefaultAbsolute, RotateAlways, new(DefaultGracePublic)},
 			},
 		},
@@ -53,7 +53,7 @@ func TestClientDefaults(t *testing.T) {
 			Client{ID: "job", AuthMethod: oauth.ClientSecretPost, GrantTypes: []oauth.GrantType{oauth.ClientCredentials}},
 			Client{
 				ID: "job", AuthMethod: oauth.ClientSecretPost, GrantTypes: []oauth.GrantType{oauth.ClientCredentials},
-				IDTokenAlg:   oauth.RS256,
+				IDTokenAlg: oauth.RS256, SubjectType: oauth.SubjectPublic,
 				RefreshToken: RefreshToken{DefaultIdle, DefaultAbsolute, RotateAlways, new(DefaultGraceConfidential)},
 			},
 		},
@@ -64,7 +64,7 @@ func TestClientDefaults(t *testing.T) {
 				RefreshToken: RefreshToken{Duration(time.Hour), Duration(2 * time.Hour), RotateNever, new(Duration(0))},
 			},
 			Client{
-				AuthMethod: oauth.NoAuth, GrantTypes: []oauth.GrantType{oauth.AuthorizationCode}, Scopes: []string{}, IDTokenAlg: oauth.ES256,
+				AuthMethod: oauth.NoAuth, GrantTypes: []oauth.GrantType{oauth.AuthorizationCode}, Scopes: []string{}, IDTokenAlg: oauth.ES256, SubjectType: oauth.SubjectPublic,
 				RefreshToken: RefreshToken{Duration(time.Hour), Duration(2 * time.Hour), RotateNever, new(Duration(0))},
 			},
 		},
@@ -72,7 +72,7 @@ func TestClientDefaults(t *testing.T) {
 			"the two lifetimes give way to each other",
 			Client{AuthMethod: oauth.NoAuth, RefreshToken: RefreshToken{Absolute: Duration(time.Hour)}},
 			Client{
-				AuthMethod: oauth.NoAuth, IDTokenAlg: oauth.RS256,
+				AuthMethod: oauth.NoAuth, IDTokenAlg: oauth.RS256, SubjectType: oauth.SubjectPublic,
 				RefreshToken: RefreshToken{Duration(time.Hour), Duration(time.Hour), RotateAlways, new(DefaultGracePublic)},
 			},
 		},
@@ -157,9 +157,9 @@ func TestClientValidate(t *testing.T) {
 		{func(c *Client) { c.Name = "a\nb" }, "name: holds control characters"},
 		{func(c *Client) { c.Name = "\u202egro.elpmaxe" }, "name: holds control characters"},
 		{func(c *Client) { c.Name = strings.Repeat("\u00e9", 201) }, "name: is longer than 200"},
-		{func(c *Client) { c.AuthMethod = "" }, "auth_method: is required: write client_secret_basic, client_secret_post or none"},
+		{func(c *Client) { c.AuthMethod = "" }, "auth_method: is required: write client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none"},
 		{func(c *Client) { c.AuthMethod = "basic" }, `auth_method: "basic" is not supported: write client_secret_basic`},
-		{func(c *Client) { c.GrantTypes, c.Scopes = nil, nil }, "grant_types: is required: write a list of authorization_code, refresh_token or client_credentials"},
+		{func(c *Client) { c.GrantTypes, c.Scopes = nil, nil }, "grant_types: is required: write a list of authorization_code, refresh_token, client_credentials or urn:ietf:params:oauth:grant-type:device_code"},
 		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, "password") }, `grant_types[2]: "password" is not supported`},
 		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, oauth.RefreshToken) }, "grant_types[2]: stands in the list twice"},
 		{func(c *Client) { c.GrantTypes = []oauth.GrantType{oauth.RefreshToken} }, ""},

@@ -15,11 +15,15 @@ import (
 
 // What is supported, in the order in which messages and documents list it.
 var (
-	AuthMethods = []oauth.AuthMethod{oauth.ClientSecretBasic, oauth.ClientSecretPost, oauth.NoAuth}
-	GrantTypes  = []oauth.GrantType{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials}
-	Algs        = []oauth.Alg{oauth.ES256, oauth.ES384, oauth.EdDSA, oauth.RS256, oauth.PS256}
-	Formats     = []Format{FormatJWT, FormatOpaque}
-	Rotations   = []Rotate{RotateAlways, RotateNever}
+	AuthMethods   = []oauth.AuthMethod{oauth.ClientSecretBasic, oauth.ClientSecretPost, oauth.PrivateKeyJWT, oauth.TLSClientAuth, oauth.SelfSignedTLS, oauth.NoAuth}
+	GrantTypes    = []oauth.GrantType{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials, oauth.DeviceCode}
+	ResponseTypes = []oauth.ResponseType{oauth.ResponseCode, oauth.ResponseIDToken, oauth.ResponseIDTokenToken, oauth.ResponseCodeIDToken, oauth.ResponseCodeToken, oauth.ResponseCodeIDTokenToken}
+	ResponseModes = []oauth.ResponseMode{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost, oauth.ModeJWT, oauth.ModeQueryJWT, oauth.ModeFragmentJWT, oauth.ModeFormPostJWT}
+	SubjectTypes  = []oauth.SubjectType{oauth.SubjectPublic, oauth.SubjectPairwise}
+	Profiles      = []Profile{ProfileOIDC, ProfileOAuth21, ProfileFAPI2, ProfileFAPI2Signing}
+	Algs          = []oauth.Alg{oauth.ES256, oauth.ES384, oauth.EdDSA, oauth.RS256, oauth.PS256}
+	Formats       = []Format{FormatJWT, FormatOpaque}
+	Rotations     = []Rotate{RotateAlways, RotateNever}
 )
 
 // Bounds of the settings.

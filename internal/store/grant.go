@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/jeton-auth/jeton/oauth"
 )
 
 // GrantID names a grant: 128 random bits.
@@ -65,6 +67,9 @@ type GrantDetails struct {
 	ACR           string        `json:"acr,omitempty"`
 	AMR           []string      `json:"amr,omitempty"`
 	SID           string        `json:"sid,omitempty"`
+	// Confirmation is the key to which a public client's refresh tokens are bound (RFC
+	// 9449 §5, RFC 8705 §4).
+	Confirmation oauth.Confirmation `json:"cnf,omitzero"`
 }
 
 // GrantedResource is a resource with the scopes granted for it.

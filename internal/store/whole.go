@@ -58,6 +58,7 @@ var whole = []Table{
 	{Name: "leases", Key: []string{"name"}},
 	{Name: "attempts", Key: []string{"key"}},
 	{Name: "changes", Key: []string{"name"}},
+	{Name: "replays", Key: []string{"key"}},
 }
 
 // Index is the place of a column in the table's rows; -1: there is none.

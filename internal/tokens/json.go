@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/jeton-auth/jeton/oauth"
 )
 
 // object appends a JSON object member by member, in the order of the calls. A
@@ -56,6 +58,13 @@ func (o *object) strs(name string, values []string) {
 		o.b = appendString(o.b, v)
 	}
 	o.b = append(o.b, ']')
+}
+
+// confirmation appends the members of a cnf claim and ends the object.
+func (o object) confirmation(c oauth.Confirmation) []byte {
+	o.str("jkt", c.JKT)
+	o.str("x5t#S256", c.X5TS256)
+	return o.end()
 }
 
 // any appends a value of another kind.

@@ -32,6 +32,8 @@ type Access struct {
 	AMR      []string
 	Roles    []string
 	Groups   []string
+	// Confirmation binds the token to a key.
+	Confirmation oauth.Confirmation
 
 	Format   spec.Format
 	Alg      oauth.Alg
@@ -122,6 +124,10 @@ func (m *Minter) accessClaims(now, expires time.Time, a Access) []byte {
 	o.strs("amr", a.AMR)
 	o.strs("roles", a.Roles)
 	o.strs("groups", a.Groups)
+	if a.Confirmation != (oauth.Confirmation{}) {
+		o.name("cnf")
+		o.b = newObject(o.b).confirmation(a.Confirmation)
+	}
 	return o.end()
 }
 

@@ -296,3 +296,19 @@ func testPulse(t *testing.T, f *fixture) {
 		t.Errorf("two changes were noted, and the pulse went from %d to %d", after.Changes, noted.Changes)
 	}
 }
+
+// What may be used once is used by one of many, on whichever node.
+func testReplays(t *testing.T, f *fixture) {
+	until := Begin.Add(time.Minute)
+	for _, id := range []string{"1", "2"} {
+		won := f.race(parallel, func(tx *store.Tx, _ int) (bool, error) { return tx.UseOnce(store.Replay("proof", shop, id), until) })
+		equal(t, "uses of "+id, won, 1)
+	}
+	f.write(func(tx *store.Tx) error {
+		won, err := tx.UseOnce(store.Replay("assertion", shop, "1"), until)
+		if !won {
+			t.Error("another kind with the same jti was refused")
+		}
+		return err
+	})
+}

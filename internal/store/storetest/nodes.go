@@ -228,7 +228,11 @@ func testWhole(t *testing.T, f *fixture) {
 	for i := range 200 {
 		f.write(func(tx *store.Tx) error { return tx.PutAttempt(strconv.Itoa(i), Begin) })
 	}
-	f.write(func(tx *store.Tx) error { _, err := tx.TakeLease("job", "a", Begin); return err })
+	f.write(func(tx *store.Tx) error {
+		_, err := tx.TakeLease("job", "a", Begin)
+		_, used := tx.UseOnce(store.Replay("proof", shop, "1"), Begin)
+		return errors.Join(err, used)
+	})
 	before := is[store.Grant](t)(f.read().Grant(g.ID))
 	issuer := is[store.Issuer](t)(f.read().Issuer())
 

@@ -118,13 +118,15 @@ func testPurgeInBatches(t *testing.T, f *fixture) {
 			g := coded()
 			g.ID, g.Code = first(i), &store.CodeDetails{ExpiresAt: at.Add(-time.Minute)}
 			s := store.Session{ID: []byte{byte(i)}, Subject: ada, IdleAt: at, AbsoluteAt: at}
-			all = errors.Join(all, tx.CreateFlow(store.Flow{ID: first(i), ExpiresAt: at}), tx.PutAttempt(fmt.Sprint(i), at), tx.CreateGrant(g), tx.CreateSession(s))
+			_, err := tx.UseOnce(store.Replay("a", "b", fmt.Sprint(i)), at)
+			all = errors.Join(all, err, tx.CreateFlow(store.Flow{ID: first(i), ExpiresAt: at}), tx.PutAttempt(fmt.Sprint(i), at), tx.CreateGrant(g), tx.CreateSession(s))
 		}
 		return all
 	})
 	for name, purge := range map[string]func(*store.Tx, int) (int64, error){
 		"flows":      (*store.Tx).PurgeFlows,
 		"attempts":   (*store.Tx).PurgeAttempts,
+		"replays":    (*store.Tx).PurgeReplays,
 		"unredeemed": (*store.Tx).PurgeUnredeemed,
 		"sessions": func(tx *store.Tx, limit int) (n int64, err error) {
 			ids, err := tx.SessionsOver(tx.Now(), limit)

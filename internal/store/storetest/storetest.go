@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 		{"Grants", testGrants},
 		{"Keys", testKeys},
 		{"Attempts", testAttempts},
+		{"Replays", testReplays},
 		{"Leases", testLeases},
 		{"Audit", testAudit},
 		{"Outages", testOutages},
