@@ -67,16 +67,6 @@ type Client struct {
 	FrontchannelLogoutURI string `yaml:"frontchannel_logout_uri" json:"frontchannel_logout_uri,omitempty"`
 }
 
-// Profile names a set of rules for clients.
-type Profile string
-
-const (
-	ProfileOIDC         Profile = "oidc"
-	ProfileOAuth21      Profile = "oauth21"
-	ProfileFAPI2        Profile = "fapi2"
-	ProfileFAPI2Signing Profile = "fapi2-message-signing"
-)
-
 // JWKS is a JWK Set as JSON text; empty: none.
 type JWKS string
 
