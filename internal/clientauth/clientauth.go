@@ -3,7 +3,10 @@
 package clientauth
 
 import (
+	"context"
+	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,6 +22,16 @@ import (
 type Request struct {
 	Header http.Header
 	Params web.Params
+	// Endpoint is the address that was called, under the issuer's own name.
+	Endpoint string
+	// Certificates are those that the client showed, its own first.
+	Certificates []*x509.Certificate
+}
+
+// bare tells whether a request only names its client: no credential stands in it.
+func (r Request) bare() bool {
+	return len(r.Header["Authorization"]) == 0 && !r.Params.Has("client_secret") &&
+		!r.Params.Has("client_assertion") && !r.Params.Has("client_assertion_type")
 }
 
 // Method is one way to authenticate.
@@ -26,9 +39,14 @@ type Method interface {
 	Name() oauth.AuthMethod
 	// Presented tells whether the request uses this method, and for which client.
 	Presented(Request) (clientID string, ok bool, err *oauth.Error)
-	// Check verifies the credential of a client that registered this method.
-	Check(Request, *store.Client) bool
+	// Check verifies the credential of a client that registered this method: ErrRefused
+	// if it is not right, or an *oauth.Error that says more to who proved to be the
+	// client. Any other error is a failure of ours.
+	Check(context.Context, Request, *store.Client) error
 }
+
+// ErrRefused says that a credential is not the client's.
+var ErrRefused = errors.New("clientauth: not the client's credential")
 
 // Clients authenticates clients and, for introspection, resources.
 type Clients struct {
@@ -55,35 +73,41 @@ func refused() *oauth.Error {
 }
 
 // Client authenticates the client of a request. A request that uses two methods is
-// refused (RFC 6749 §2.3).
-func (c *Clients) Client(r Request) (*store.Client, *oauth.Error) {
-	var used Method
+// refused (RFC 6749 §2.3). An error is an *oauth.Error, or a failure of ours.
+func (c *Clients) Client(ctx context.Context, r Request) (*store.Client, error) {
+	var used []Method
 	var id string
 	for _, m := range c.methods {
 		presented, ok, err := m.Presented(r)
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
-			continue
+		if ok {
+			used, id = append(used, m), presented
 		}
-		if used != nil {
-			return nil, oauth.Refuse(oauth.InvalidRequest, "the client authenticates in two ways at once: send one of them")
-		}
-		used, id = m, presented
 	}
-	if used == nil {
+	switch sent := r.Params.Get("client_id"); {
+	case len(used) == 0:
 		return nil, oauth.Refuse(oauth.InvalidClient, "the request names no client: send client_id, or authenticate")
-	}
-	if sent := r.Params.Get("client_id"); sent != "" && sent != id {
+	case len(used) > 1 && !r.bare():
+		return nil, oauth.Refuse(oauth.InvalidRequest, "the client authenticates in two ways at once: send one of them")
+	case sent != "" && sent != id:
 		return nil, oauth.Refuse(oauth.InvalidRequest, "client_id in the body is not the client that authenticates")
 	}
 	client, ok := c.dir.Client(id)
 	if !ok {
 		client = &nobody
 	}
-	good := used.Check(r, client)
-	if !ok || !good || client.AuthMethod != used.Name() || client.Disabled {
+	// Of a request that only names its client the registration says what it is to prove.
+	method := used[0]
+	for _, m := range used {
+		if m.Name() == client.AuthMethod {
+			method = m
+		}
+	}
+	if err := method.Check(ctx, r, client); err != nil && !errors.Is(err, ErrRefused) {
+		return nil, err
+	} else if err != nil || !ok || client.AuthMethod != method.Name() || client.Disabled {
 		return nil, refused()
 	}
 	return client, nil

@@ -1,6 +1,8 @@
 package clientauth
 
 import (
+	"context"
+
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -14,7 +16,7 @@ func (None) Name() oauth.AuthMethod { return oauth.NoAuth }
 
 // Presented is true where client_id stands alone.
 func (None) Presented(r Request) (string, bool, *oauth.Error) {
-	if len(r.Header["Authorization"]) > 0 || r.Params.Has("client_secret") {
+	if !r.bare() {
 		return "", false, nil
 	}
 	id := r.Params.Get("client_id")
@@ -22,4 +24,4 @@ func (None) Presented(r Request) (string, bool, *oauth.Error) {
 }
 
 // Check has nothing to check: Client sees to it that the client registered none.
-func (None) Check(Request, *store.Client) bool { return true }
+func (None) Check(context.Context, Request, *store.Client) error { return nil }

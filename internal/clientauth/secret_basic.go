@@ -1,6 +1,8 @@
 package clientauth
 
 import (
+	"context"
+
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -25,7 +27,10 @@ func (SecretBasic) Presented(r Request) (string, bool, *oauth.Error) {
 }
 
 // Check compares the secret with the client's.
-func (SecretBasic) Check(r Request, c *store.Client) bool {
+func (SecretBasic) Check(_ context.Context, r Request, c *store.Client) error {
 	_, p, ok := basic(r.Header)
-	return ok && p.matches(c.SecretHash)
+	if !ok || !p.matches(c.SecretHash) {
+		return ErrRefused
+	}
+	return nil
 }

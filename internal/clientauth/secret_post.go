@@ -1,6 +1,8 @@
 package clientauth
 
 import (
+	"context"
+
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
@@ -25,6 +27,9 @@ func (SecretPost) Presented(r Request) (string, bool, *oauth.Error) {
 }
 
 // Check compares the secret with the client's.
-func (SecretPost) Check(r Request, c *store.Client) bool {
-	return secret.Matches(c.SecretHash, r.Params.Get("client_secret"))
+func (SecretPost) Check(_ context.Context, r Request, c *store.Client) error {
+	if !secret.Matches(c.SecretHash, r.Params.Get("client_secret")) {
+		return ErrRefused
+	}
+	return nil
 }

@@ -4,20 +4,50 @@
 package endpoints
 
 import (
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/mtls"
 )
 
 // Door is what every endpoint has.
 type Door struct {
 	Log   *slog.Logger
 	Peers web.Peers
+	// Base is the issuer's identifier, under which each door has its address.
+	Base string
+	// Shown says where clients' certificates come from.
+	Shown mtls.Source
+}
+
+// address is that of the door which a request came through: never by its Host.
+func (d *Door) address(r *http.Request) string {
+	scheme, rest, _ := strings.Cut(d.Base, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host + r.URL.Path
+}
+
+// certificates are those that the client of a request showed, its own first. A header
+// that can't be read shows none.
+func (d *Door) certificates(r *http.Request) []*x509.Certificate {
+	shown, err := d.Shown.Certificates(r)
+	if err != nil {
+		d.Log.WarnContext(r.Context(), "a client's certificate could not be read: check what the proxy sends", slog.Any("error", err))
+	}
+	return shown
+}
+
+// credentials are what a request shows of its client.
+func (d *Door) credentials(r *http.Request, params web.Params) clientauth.Request {
+	return clientauth.Request{Header: r.Header, Params: params, Endpoint: d.address(r), Certificates: d.certificates(r)}
 }
 
 func (d *Door) origin(w http.ResponseWriter, r *http.Request) audit.Origin {

@@ -43,15 +43,16 @@ func (i *Introspect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		i.fail(w, r, refusal)
 		return
 	}
-	req := clientauth.Request{Header: r.Header, Params: params}
+	req := i.credentials(r, params)
 	res, ok := i.Clients.Resource(req)
 	var client *store.Client
 	if !ok {
-		if client, refusal = i.Clients.Client(req); refusal == nil && !client.Confidential() {
-			refusal = oauth.Refuse(oauth.InvalidClient, "introspection is for APIs and for clients that hold a secret")
+		var err error
+		if client, err = i.Clients.Client(r.Context(), req); err == nil && !client.Confidential() {
+			err = oauth.Refuse(oauth.InvalidClient, "introspection is for APIs and for clients that hold a credential")
 		}
-		if refusal != nil {
-			i.failClient(w, r, refusal)
+		if err != nil {
+			i.failClient(w, r, err)
 			return
 		}
 	}

@@ -31,9 +31,9 @@ func (v *Revoke) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.fail(w, r, refusal)
 		return
 	}
-	client, refusal := v.Clients.Client(clientauth.Request{Header: r.Header, Params: params})
-	if refusal != nil {
-		v.failClient(w, r, refusal)
+	client, err := v.Clients.Client(r.Context(), v.credentials(r, params))
+	if err != nil {
+		v.failClient(w, r, err)
 		return
 	}
 	token := params.Get("token")
@@ -41,7 +41,6 @@ func (v *Revoke) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.fail(w, r, oauth.Refuse(oauth.InvalidRequest, "token is missing"))
 		return
 	}
-	var err error
 	if grant.Looks(token) {
 		err = v.grant(w, r, client, token)
 	} else {

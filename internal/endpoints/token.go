@@ -33,9 +33,9 @@ func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	head := t.Revoked.Rev()
-	client, refusal := t.Clients.Client(clientauth.Request{Header: r.Header, Params: params})
-	if refusal != nil {
-		t.failClient(w, r, refusal)
+	client, err := t.Clients.Client(r.Context(), t.credentials(r, params))
+	if err != nil {
+		t.failClient(w, r, err)
 		return
 	}
 	out, err := t.Redeem.Redeem(r.Context(), redeem.Request{Client: client, Params: params, Origin: t.origin(w, r), Head: head})
