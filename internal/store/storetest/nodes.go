@@ -231,7 +231,7 @@ func testWhole(t *testing.T, f *fixture) {
 	f.write(func(tx *store.Tx) error {
 		_, err := tx.TakeLease("job", "a", Begin)
 		_, used := tx.UseOnce(store.Replay("proof", shop, "1"), Begin)
-		return errors.Join(err, used)
+		return errors.Join(err, used, tx.CreatePushed(store.Pushed{Key: blobs[0]}))
 	})
 	before := is[store.Grant](t)(f.read().Grant(g.ID))
 	issuer := is[store.Issuer](t)(f.read().Issuer())

@@ -49,6 +49,7 @@ func Run(t *testing.T, open Open) {
 		{"Keys", testKeys},
 		{"Attempts", testAttempts},
 		{"Replays", testReplays},
+		{"Pushed", testPushed},
 		{"Leases", testLeases},
 		{"Audit", testAudit},
 		{"Outages", testOutages},

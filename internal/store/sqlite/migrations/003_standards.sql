@@ -5,3 +5,14 @@ CREATE TABLE replays (
   until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX replays_until ON replays (until);
+-- Authorization requests that clients pushed (RFC 9126). key is the hash of what the
+-- request_uri ends with; a row stays until no flow that began with it can be answered.
+CREATE TABLE pushed_requests (
+  key        BLOB    PRIMARY KEY,
+  client     TEXT    NOT NULL,
+  request    TEXT    NOT NULL,
+  used       INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  kept_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pushed_requests_kept_until ON pushed_requests (kept_until);
