@@ -59,6 +59,7 @@ const (
 // level and leave no row: rows grow with people and grants, not with tokens.
 const (
 	FlowBegun      Type = "flow.begun"
+	RequestPushed  Type = "request.pushed"
 	CodeRedeemed   Type = "grant.redeemed"
 	GrantRotated   Type = "grant.rotated"
 	GrantUsed      Type = "grant.used"
@@ -68,7 +69,7 @@ const (
 )
 
 var routine = map[Type]bool{
-	FlowBegun: true, CodeRedeemed: true, GrantRotated: true, GrantUsed: true,
+	FlowBegun: true, RequestPushed: true, CodeRedeemed: true, GrantRotated: true, GrantUsed: true,
 	SessionTouched: true, Housekeeping: true, Transferred: true,
 }
 

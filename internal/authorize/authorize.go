@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/audit"
+	"github.com/jeton-auth/jeton/internal/clientkeys"
+	"github.com/jeton-auth/jeton/internal/fetch"
 	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/recent"
@@ -43,6 +45,8 @@ type Flows struct {
 	Revoked  *revoke.Log
 	Grants   *grant.Grants
 	Sessions *session.Sessions
+	Signed   *clientkeys.Keys // checks request objects
+	Out      *fetch.Client    // gets them from where they stand
 	// Begun remembers flows that wait, so that the steps after the first need not read
 	// them. Memory shows pages; whether a flow is still there is judged by the
 	// transaction that consumes it. nil: they are read.
@@ -74,9 +78,9 @@ type Outcome struct {
 // *oauth.Error is a refusal for a page of ours: there is no verified place to send
 // it to.
 func (f *Flows) Begin(ctx context.Context, params web.Params, v Visitor) (Outcome, error) {
-	parsed, refusal := f.Parse(params)
-	if refusal != nil {
-		return refused(parsed, refusal)
+	parsed, err := f.take(ctx, params)
+	if err != nil {
+		return refused(parsed, err)
 	}
 	p := &Pending{Parsed: parsed, flows: f, visitor: v}
 	return p.Look(ctx)
@@ -86,28 +90,21 @@ func (f *Flows) Begin(ctx context.Context, params web.Params, v Visitor) (Outcom
 // (Claim). The browser's cookies are not looked at: with a form that another site
 // posts, none are sent.
 func (f *Flows) Post(ctx context.Context, params web.Params, origin audit.Origin) (Outcome, error) {
-	parsed, refusal := f.Parse(params)
-	if refusal != nil {
-		return refused(parsed, refusal)
+	parsed, err := f.take(ctx, params)
+	if err != nil {
+		return refused(parsed, err)
 	}
 	p := &Pending{Parsed: parsed, flows: f, flow: newFlow(parsed.Request, nil, f.Store.Now())}
-	err := f.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+	err = f.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		return audit.Event{Type: audit.FlowBegun, Client: parsed.Client.ID, Origin: origin}, tx.CreateFlow(*p.flow)
 	})
 	return Outcome{Step: Step{Do: Login}, Pending: p}, err
 }
 
-func refused(p Parsed, refusal *oauth.Error) (Outcome, error) {
-	if p.To == nil {
-		return Outcome{}, refusal
-	}
-	return Outcome{Step: Step{Do: Refuse, Refusal: refusal}, Answer: p.To.refuse(refusal)}, nil
-}
-
 // Claim binds a posted request to the browser that comes back for it first. The same
 // browser may come again.
 func (f *Flows) Claim(ctx context.Context, id string, v Visitor) (*Pending, error) {
-	flow, err := f.read(ctx, id)
+	flow, err := f.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +130,7 @@ func (f *Flows) Claim(ctx context.Context, id string, v Visitor) (*Pending, erro
 // Open takes up a stored request in the browser that began it. ErrNoFlow: this one
 // did not, or it is over.
 func (f *Flows) Open(ctx context.Context, id string, v Visitor) (*Pending, error) {
-	flow, err := f.read(ctx, id)
+	flow, err := f.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +144,7 @@ func (f *Flows) open(flow store.Flow, v Visitor) (*Pending, error) {
 	return f.pending(flow, v)
 }
 
-func (f *Flows) read(ctx context.Context, id string) (store.Flow, error) {
+func (f *Flows) find(ctx context.Context, id string) (store.Flow, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)
 	if err != nil || len(raw) != len(store.FlowID{}) {
 		return store.Flow{}, ErrNoFlow
@@ -162,17 +159,26 @@ func (f *Flows) read(ctx context.Context, id string) (store.Flow, error) {
 	return flow, err
 }
 
-// pending verifies client and redirect URI anew: they may have changed since.
 func (f *Flows) pending(flow store.Flow, v Visitor) (*Pending, error) {
-	client, ok := f.Directory.Client(flow.Request.Client)
+	parsed, err := f.again(flow.Request)
+	if err != nil {
+		return nil, err
+	}
+	return &Pending{Parsed: parsed, flows: f, visitor: v, flow: &flow}, nil
+}
+
+// again verifies client and redirect URI of a stored request anew: they may have changed
+// since.
+func (f *Flows) again(r store.AuthorizationRequest) (Parsed, error) {
+	client, ok := f.Directory.Client(r.Client)
 	if !ok {
-		return nil, oauth.Refuse(oauth.InvalidClient, "the client is no longer registered here")
+		return Parsed{}, oauth.Refuse(oauth.InvalidClient, "the client is no longer registered here")
 	}
-	to, refusal := returnAddress(f.Issuer, client, flow.Request.RedirectURI, "", flow.Request.State)
+	to, refusal := returnAddress(f.Issuer, client, r.RedirectURI, "", r.State)
 	if refusal != nil {
-		return nil, refusal
+		return Parsed{}, refusal
 	}
-	return &Pending{Parsed: Parsed{Request: flow.Request, Client: client, To: to}, flows: f, visitor: v, flow: &flow}, nil
+	return Parsed{Request: r, Client: client, To: to}, nil
 }
 
 func newFlow(r store.AuthorizationRequest, browser []byte, now time.Time) *store.Flow {
@@ -213,7 +219,7 @@ func (p *Pending) Look(ctx context.Context) (Outcome, error) {
 	}
 	// What only shows a page, or refuses what was never stored, writes nothing.
 	switch {
-	case step.Do == Refuse && p.flow == nil:
+	case step.Do == Refuse && p.flow == nil && len(p.Request.Pushed) == 0:
 		return Outcome{Step: step, Answer: p.To.refuse(step.Refusal)}, nil
 	case (step.Do == Login || step.Do == Consent) && p.flow != nil:
 		return Outcome{Step: step, Pending: p, Session: who}, nil
@@ -247,7 +253,7 @@ func (p *Pending) Deny(ctx context.Context) (Outcome, error) {
 		if who != nil {
 			e.Subject = who.Subject
 		}
-		return e, p.flows.consume(tx, p.flow.ID)
+		return e, p.spend(tx)
 	})
 	if err != nil {
 		return Outcome{}, err

@@ -50,6 +50,7 @@ type parsing struct {
 	Parser
 	Parsed
 	params web.Params
+	via    via
 }
 
 // checks are all the checks of an authorization request, in their order. Up to
@@ -59,6 +60,7 @@ var checks = []func(*parsing) *oauth.Error{
 	(*parsing).returnAddress,
 	(*parsing).state,
 	(*parsing).notSupported,
+	(*parsing).came,
 	(*parsing).responseType,
 	(*parsing).grantType,
 	(*parsing).codeChallenge,
@@ -76,8 +78,10 @@ var checks = []func(*parsing) *oauth.Error{
 
 // Parse checks a request. With a refusal, what the request had shown by then is
 // returned as well: To, if the client is to hear of it.
-func (p Parser) Parse(params web.Params) (Parsed, *oauth.Error) {
-	s := &parsing{Parser: p, params: params}
+func (p Parser) Parse(params web.Params) (Parsed, *oauth.Error) { return p.parse(params, via{}) }
+
+func (p Parser) parse(params web.Params, v via) (Parsed, *oauth.Error) {
+	s := &parsing{Parser: p, params: params, via: v}
 	for _, check := range checks {
 		if refusal := check(s); refusal != nil {
 			return s.Parsed, refusal

@@ -60,9 +60,9 @@ func (t *settling) run() error {
 	case Refuse:
 		t.out.Answer = t.To.refuse(step.Refusal)
 		t.note(audit.Housekeeping, "")
-		return t.over()
+		return t.spend(t.tx)
 	}
-	if err := t.over(); err != nil {
+	if err := t.spend(t.tx); err != nil {
 		return err
 	}
 	if t.allowedBy == who.Subject && !t.Client.FirstParty {
@@ -125,14 +125,6 @@ func (t *settling) wait() (err error) {
 	next.proof, next.allowedBy = nil, ""
 	t.out.Pending = &next
 	return err
-}
-
-// over consumes a stored request: of parallel answers one comes through.
-func (t *settling) over() error {
-	if t.flow == nil {
-		return nil
-	}
-	return t.consume(t.tx, t.flow.ID)
 }
 
 // remember adds what the person allowed to what they allowed before.

@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/redeem"
+	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/oauth"
 )
 
@@ -25,41 +26,41 @@ type Metadata struct {
 	Methods   []oauth.AuthMethod
 	ACRs      []string
 	UILocales []string
+	Profile   spec.Profile // the whole server's
 
 	shown document
 }
 
 type metadata struct {
-	Issuer                string            `json:"issuer"`
-	Authorization         string            `json:"authorization_endpoint"`
-	Token                 string            `json:"token_endpoint"`
-	JWKS                  string            `json:"jwks_uri"`
-	UserInfo              string            `json:"userinfo_endpoint"`
-	Revocation            string            `json:"revocation_endpoint"`
-	Introspection         string            `json:"introspection_endpoint"`
-	Feed                  string            `json:"revocation_feed_endpoint"`
-	EndSession            string            `json:"end_session_endpoint"`
-	Scopes                []string          `json:"scopes_supported"`
-	Claims                []string          `json:"claims_supported"`
-	ResponseTypes         []string          `json:"response_types_supported"`
-	ResponseModes         []string          `json:"response_modes_supported"`
-	GrantTypes            []oauth.GrantType `json:"grant_types_supported"`
-	SubjectTypes          []string          `json:"subject_types_supported"`
-	IDTokenAlgs           []oauth.Alg       `json:"id_token_signing_alg_values_supported"`
-	AuthMethods           []string          `json:"token_endpoint_auth_methods_supported"`
-	RevocationMethods     []string          `json:"revocation_endpoint_auth_methods_supported"`
-	IntrospectionMethods  []string          `json:"introspection_endpoint_auth_methods_supported"`
-	IntrospectionAlgs     []oauth.Alg       `json:"introspection_signing_alg_values_supported"`
-	ChallengeMethods      []string          `json:"code_challenge_methods_supported"`
-	ClaimTypes            []string          `json:"claim_types_supported"`
-	Prompts               []string          `json:"prompt_values_supported"`
-	ACRs                  []string          `json:"acr_values_supported"`
-	UILocales             []string          `json:"ui_locales_supported,omitempty"`
-	IssParameter          bool              `json:"authorization_response_iss_parameter_supported"`
-	ClaimsParameter       bool              `json:"claims_parameter_supported"`
-	RequestParameter      bool              `json:"request_parameter_supported"`
-	RequestURIParameter   bool              `json:"request_uri_parameter_supported"`
-	RequestURIMustBeKnown bool              `json:"require_request_uri_registration"`
+	Issuer               string            `json:"issuer"`
+	Authorization        string            `json:"authorization_endpoint"`
+	Token                string            `json:"token_endpoint"`
+	PAR                  string            `json:"pushed_authorization_request_endpoint"`
+	JWKS                 string            `json:"jwks_uri"`
+	UserInfo             string            `json:"userinfo_endpoint"`
+	Revocation           string            `json:"revocation_endpoint"`
+	Introspection        string            `json:"introspection_endpoint"`
+	Feed                 string            `json:"revocation_feed_endpoint"`
+	EndSession           string            `json:"end_session_endpoint"`
+	Scopes               []string          `json:"scopes_supported"`
+	Claims               []string          `json:"claims_supported"`
+	ResponseTypes        []string          `json:"response_types_supported"`
+	ResponseModes        []string          `json:"response_modes_supported"`
+	GrantTypes           []oauth.GrantType `json:"grant_types_supported"`
+	SubjectTypes         []string          `json:"subject_types_supported"`
+	IDTokenAlgs          []oauth.Alg       `json:"id_token_signing_alg_values_supported"`
+	AuthMethods          []string          `json:"token_endpoint_auth_methods_supported"`
+	RevocationMethods    []string          `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionMethods []string          `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAlgs    []oauth.Alg       `json:"introspection_signing_alg_values_supported"`
+	ChallengeMethods     []string          `json:"code_challenge_methods_supported"`
+	ClaimTypes           []string          `json:"claim_types_supported"`
+	Prompts              []string          `json:"prompt_values_supported"`
+	ACRs                 []string          `json:"acr_values_supported"`
+	UILocales            []string          `json:"ui_locales_supported,omitempty"`
+	IssParameter         bool              `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParameter      bool              `json:"claims_parameter_supported"`
+	requestMetadata
 }
 
 // describe lists what is there now; scopes change with the resources.
@@ -83,6 +84,7 @@ func (m *Metadata) describe() metadata {
 		Issuer:               m.Issuer,
 		Authorization:        m.Issuer + "/authorize",
 		Token:                m.Issuer + "/token",
+		PAR:                  m.Issuer + "/par",
 		JWKS:                 m.Issuer + "/jwks",
 		UserInfo:             m.Issuer + "/userinfo",
 		Revocation:           m.Issuer + "/revoke",
@@ -107,6 +109,7 @@ func (m *Metadata) describe() metadata {
 		UILocales:            m.UILocales,
 		IssParameter:         true,
 		ClaimsParameter:      true,
+		requestMetadata:      m.requests(),
 	}
 }
 

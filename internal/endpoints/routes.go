@@ -14,6 +14,7 @@ type All struct {
 	Metadata    *Metadata
 	JWKS        *JWKS
 	Token       *Token
+	PAR         *PAR
 	Revoke      *Revoke
 	Introspect  *Introspect
 	Revocations *Revocations
@@ -44,6 +45,7 @@ func Routes(prefix string, a All) (*http.ServeMux, error) {
 	get(prefix+"/revocations/head", http.HandlerFunc(a.Revocations.Head))
 	get(prefix+"/revocations/segments/{k}", http.HandlerFunc(a.Revocations.Segment))
 	post("/token", a.Token)
+	post("/par", a.PAR)
 	post("/revoke", a.Revoke)
 	post("/introspect", a.Introspect)
 	mux.HandleFunc("GET "+prefix+"/userinfo", openToAll(a.UserInfo.ServeHTTP))

@@ -163,7 +163,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	sessions := session.New(grants, session.Policy{Idle: c.Sessions.Idle.Std(), Absolute: c.Sessions.Absolute.Std()})
 	flows := &authorize.Flows{
 		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader},
-		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions,
+		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions, Signed: s.signed, Out: s.out,
 	}
 	if !s.store.Shared() { // another node may change a flow
 		flows.Begun = recent.New[store.FlowID, store.Flow](begunFlows)
@@ -171,10 +171,11 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	routes, err := endpoints.Routes(prefix(c.Issuer), endpoints.All{
 		Metadata: &endpoints.Metadata{
 			Issuer: c.Issuer, Directory: dir, Redeem: dispatcher, Methods: clients.Methods(),
-			ACRs: login.ACRs(), UILocales: locales(),
+			ACRs: login.ACRs(), UILocales: locales(), Profile: c.Profile,
 		},
 		JWKS:       &endpoints.JWKS{Ring: s.ring},
 		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher, Revoked: s.revoked},
+		PAR:        &endpoints.PAR{Door: door, Clients: clients, Flows: flows},
 		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Reader: reader, Revoker: revoker},
 		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader, Minter: minter},
 		Revocations: &endpoints.Revocations{

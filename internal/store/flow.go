@@ -38,6 +38,8 @@ type AuthorizationRequest struct {
 	ACRValues       []string          `json:"acr_values,omitempty"`
 	Claims          ClaimsRequest     `json:"claims,omitzero"`
 	UILocales       string            `json:"ui_locales,omitempty"`
+	// Pushed is the key of the pushed request that this is; empty: it was not pushed.
+	Pushed []byte `json:"pushed,omitempty"`
 }
 
 const flowColumns = `SELECT id, browser, request, session, created_at, expires_at FROM flows`

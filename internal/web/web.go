@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -43,6 +44,16 @@ func (p Params) Has(name string) bool { return p.values.Get(name) != "" }
 // empty and so count as not sent.
 func (p Params) All(name string) []string {
 	return slices.DeleteFunc(slices.Clone(p.values[name]), func(v string) bool { return v == "" })
+}
+
+// With is p with another value of one parameter.
+func (p Params) With(name, value string) Params {
+	values := maps.Clone(p.values)
+	if values == nil {
+		values = url.Values{}
+	}
+	values[name] = []string{value}
+	return Params{values}
 }
 
 // Values are all parameters. They are shared: they must not be changed.

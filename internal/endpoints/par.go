@@ -1,0 +1,40 @@
+package endpoints
+
+import (
+	"net/http"
+
+	"github.com/jeton-auth/jeton/internal/authorize"
+	"github.com/jeton-auth/jeton/internal/clientauth"
+	"github.com/jeton-auth/jeton/internal/web"
+)
+
+// PAR is POST /par: a client pushes an authorization request (RFC 9126 §2).
+type PAR struct {
+	Door
+	Clients *clientauth.Clients
+	Flows   *authorize.Flows
+}
+
+type parAnswer struct {
+	RequestURI string `json:"request_uri"`
+	ExpiresIn  int64  `json:"expires_in"`
+}
+
+func (p *PAR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	params, refusal := web.Form(w, r)
+	if refusal != nil {
+		p.fail(w, r, refusal)
+		return
+	}
+	client, refusal := p.Clients.Client(clientauth.Request{Header: r.Header, Params: params})
+	if refusal != nil {
+		p.failClient(w, r, refusal)
+		return
+	}
+	uri, err := p.Flows.Push(r.Context(), authorize.PushRequest{Client: client, Params: params, Origin: p.origin(w, r)})
+	if err != nil {
+		p.failClient(w, r, err)
+		return
+	}
+	web.JSON(w, http.StatusCreated, parAnswer{RequestURI: uri, ExpiresIn: int64(authorize.PushedLifetime.Seconds())})
+}
