@@ -26,9 +26,9 @@ func (p *PAR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, refusal)
 		return
 	}
-	client, refusal := p.Clients.Client(clientauth.Request{Header: r.Header, Params: params})
-	if refusal != nil {
-		p.failClient(w, r, refusal)
+	client, err := p.Clients.Client(r.Context(), p.credentials(r, params))
+	if err != nil {
+		p.failClient(w, r, err)
 		return
 	}
 	uri, err := p.Flows.Push(r.Context(), authorize.PushRequest{Client: client, Params: params, Origin: p.origin(w, r)})
