@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
@@ -110,7 +111,7 @@ func BenchmarkFirstSightES256(b *testing.B) {
 		b.ReportAllocs()
 		b.ReportMetric(float64(len(token)), "octets")
 		for b.Loop() {
-			if _, err := v.firstSight(b.Context(), token); err != nil {
+			if _, err := v.firstSight(b.Context(), token, shown{scheme: oauth.TokenTypeBearer}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -38,7 +38,7 @@ func (v *Verifier) RequireAll(needs ...Requirement) func(http.Handler) http.Hand
 				v.demand(w)
 				return
 			}
-			p, err := v.Verify(req.Context(), token)
+			p, err := v.verify(req.Context(), token, shown{oauth.TokenTypeBearer, req})
 			switch {
 			case err == nil:
 				err = v.check(p, &r)

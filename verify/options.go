@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/mtls"
 )
 
 // MaxLeeway bounds what Leeway may allow: revocations outlive the tokens they
@@ -19,26 +20,27 @@ const MaxLeeway = time.Minute
 type Option func(*config)
 
 type config struct {
-	issuer     string
-	audience   []string
-	algs       []oauth.Alg
-	exp        time.Duration
-	nbf        time.Duration
-	iat        time.Duration
-	keysMaxAge time.Duration
-	lazy       bool
-	client     *http.Client
-	now        func() time.Time // nil: the machine's clock
-	clock      clock            // of tests
-	log        *slog.Logger
-	resource   *Resource
-	introspect *introspection
-	asked      *introspection // by Introspect alone: opaque tokens are not taken
-	feed       *following
-	maxStale   time.Duration // 0: not said
-	policy     Policy
-	cacheBytes int
-	hooks      Hooks
+	issuer       string
+	audience     []string
+	algs         []oauth.Alg
+	exp          time.Duration
+	nbf          time.Duration
+	iat          time.Duration
+	keysMaxAge   time.Duration
+	lazy         bool
+	client       *http.Client
+	now          func() time.Time // nil: the machine's clock
+	clock        clock            // of tests
+	log          *slog.Logger
+	resource     *Resource
+	introspect   *introspection
+	asked        *introspection // by Introspect alone: opaque tokens are not taken
+	feed         *following
+	maxStale     time.Duration // 0: not said
+	policy       Policy
+	cacheBytes   int
+	hooks        Hooks
+	certificates mtls.Source
 }
 
 var allAlgs = []oauth.Alg{oauth.ES256, oauth.ES384, oauth.EdDSA, oauth.PS256, oauth.RS256}

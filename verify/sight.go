@@ -12,8 +12,11 @@ import (
 
 // sight judges what has to be judged at each sight of a token that is authentic,
 // whether it comes from the cache or was just verified.
-func (v *Verifier) sight(ctx context.Context, s *sighting, token string, m moment) error {
+func (v *Verifier) sight(ctx context.Context, s *sighting, token string, m moment, by shown) error {
 	if err := v.admit(&s.principal.Claims, v.unix(m)); err != nil {
+		return err
+	}
+	if err := v.bound(&s.principal.Claims, by); err != nil {
 		return err
 	}
 	if v.feed != nil {
@@ -29,8 +32,7 @@ func (v *Verifier) sight(ctx context.Context, s *sighting, token string, m momen
 	return nil
 }
 
-// admit judges a token's times, by a leeway each, and that it comes as it must. A
-// key-bound token without proof of its key is a stolen one.
+// admit judges a token's times, by a leeway each.
 func (v *Verifier) admit(c *Claims, now int64) error {
 	switch {
 	case c.Expiry != 0 && now >= c.Expiry+v.exp:
@@ -39,8 +41,6 @@ func (v *Verifier) admit(c *Claims, now int64) error {
 		return errEarly
 	case c.IssuedAt > now+v.iat:
 		return errFuture
-	case c.Confirmation != nil:
-		return errBound
 	}
 	return nil
 }
@@ -49,7 +49,6 @@ var (
 	errExpired = invalid("The token has expired.")
 	errEarly   = invalid("The token is not valid yet.")
 	errFuture  = invalid("The token was issued in the future: a clock is wrong, here or at the issuer.")
-	errBound   = invalid("The token is bound to a key, so it can't be used as a bearer token.")
 	errRevoked = invalid("The token was revoked.")
 	errStale   = errors.New("what is known of revocations is too old")
 )
@@ -117,7 +116,7 @@ func (s *sighting) name(v *Verifier) {
 // opaque judges a token that only its issuer can read. An answer that was kept counts
 // for as long as the feed, if one is followed, has nothing against it; while what is
 // known is too old it counts for a moment alone.
-func (v *Verifier) opaque(ctx context.Context, token string) (*Principal, error) {
+func (v *Verifier) opaque(ctx context.Context, token string, by shown) (*Principal, error) {
 	if v.introspect == nil || !isB64Token(token) {
 		return nil, errNotJWS
 	}
@@ -149,6 +148,9 @@ func (v *Verifier) opaque(ctx context.Context, token string) (*Principal, error)
 		return nil, err
 	}
 	if err := v.admit(claims, v.unix(v.clock())); err != nil {
+		return nil, err
+	}
+	if err := v.bound(claims, by); err != nil {
 		return nil, err
 	}
 	return &s.principal, nil

@@ -11,31 +11,33 @@ import (
 
 	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/oauth/feed"
+	"github.com/jeton-auth/jeton/oauth/mtls"
 )
 
 // Verifier judges the access tokens of one issuer for one API. It is safe for
 // concurrent use.
 type Verifier struct {
-	issuer     string
-	audience   []string
-	algs       []oauth.Alg
-	exp        int64 // leeway in seconds, as the next two
-	nbf        int64
-	iat        int64
-	clock      clock
-	log        *slog.Logger
-	keys       *keyring
-	introspect *introspector // nil without Introspection
-	feed       *follower     // nil without Feed
-	policy     Policy
-	confirmer  *introspector // of the policy Introspect
-	cache      *cache        // nil if nothing is kept
-	watched    *watchlist
-	hooks      Hooks
-	gone       atomic.Uint64 // how often the feed told that a key was removed
-	headers    headers
-	resource   Resource
-	challenge  string // what every challenge begins with
+	issuer       string
+	audience     []string
+	algs         []oauth.Alg
+	exp          int64 // leeway in seconds, as the next two
+	nbf          int64
+	iat          int64
+	clock        clock
+	log          *slog.Logger
+	keys         *keyring
+	introspect   *introspector // nil without Introspection
+	feed         *follower     // nil without Feed
+	policy       Policy
+	confirmer    *introspector // of the policy Introspect
+	cache        *cache        // nil if nothing is kept
+	watched      *watchlist
+	hooks        Hooks
+	gone         atomic.Uint64 // how often the feed told that a key was removed
+	headers      headers
+	certificates mtls.Source
+	resource     Resource
+	challenge    string // what every challenge begins with
 }
 
 // New makes a Verifier for the tokens of issuer, an https URL that must equal
@@ -53,6 +55,7 @@ func New(ctx context.Context, issuer string, opts ...Option) (*Verifier, error) 
 		issuer: issuer, audience: c.audience, algs: c.algs,
 		exp: seconds(c.exp), nbf: seconds(c.nbf), iat: seconds(c.iat),
 		clock: c.clock, log: c.log, policy: c.policy, cache: newCache(c.cacheBytes), watched: newWatchlist(), hooks: c.hooks,
+		certificates: c.certificates,
 	}
 	if err := v.describe(c.resource); err != nil {
 		return nil, err
@@ -135,11 +138,16 @@ type Principal struct {
 
 // Verify judges a bearer token for this API. Errors are *oauth.Error: with the
 // code invalid_token for a token that is refused, and temporarily_unavailable,
-// wrapping ErrUnavailable, when it can't be judged. Scopes are left to Check.
+// wrapping ErrUnavailable, when it can't be judged. A token that is bound to a key is
+// refused: VerifyRequest takes those. Scopes are left to Check.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Principal, error) {
+	return v.verify(ctx, token, shown{scheme: oauth.TokenTypeBearer})
+}
+
+func (v *Verifier) verify(ctx context.Context, token string, by shown) (*Principal, error) {
 	m := v.clock()
 	if s := v.cache.get(token); s != nil && v.keys.holds(s.keys, m) {
-		err := v.sight(ctx, s, token, m)
+		err := v.sight(ctx, s, token, m, by)
 		if v.hooks.Token != nil {
 			v.hooks.Token(outcome(TokenSeen, err))
 		}
@@ -148,25 +156,25 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Principal, error)
 		}
 		return &s.principal, nil
 	}
-	p, err := v.firstSight(ctx, token)
+	p, err := v.firstSight(ctx, token, by)
 	if v.hooks.Token != nil {
 		v.hooks.Token(outcome(TokenFirstSight, err))
 	}
 	return p, err
 }
 
-func (v *Verifier) firstSight(ctx context.Context, token string) (*Principal, error) {
+func (v *Verifier) firstSight(ctx context.Context, token string, by shown) (*Principal, error) {
 	if len(token) > MaxToken {
 		return nil, errTooLong
 	}
 	if !isCompact(token) {
-		return v.opaque(ctx, token)
+		return v.opaque(ctx, token, by)
 	}
 	s, err := v.authentic(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	if err := v.sight(ctx, s, token, v.clock()); err != nil {
+	if err := v.sight(ctx, s, token, v.clock(), by); err != nil {
 		return nil, err
 	}
 	v.cache.put(token, s)
