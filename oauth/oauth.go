@@ -11,6 +11,7 @@ const (
 	AuthorizationCode GrantType = "authorization_code"
 	RefreshToken      GrantType = "refresh_token"
 	ClientCredentials GrantType = "client_credentials"
+	Implicit          GrantType = "implicit"                                     // without a token request: RFC 7591 §2
 	DeviceCode        GrantType = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628 §3.4
 )
 

@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/jeton-auth/jeton/internal/adminapi"
-	"github.com/jeton-auth/jeton/internal/spec"
-	"github.com/jeton-auth/jeton/oauth"
 )
 
 type clientCommands struct {
@@ -64,31 +62,6 @@ func (c *clientList) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	return c.showClients(std, all, all...)
-}
-
-type clientCreate struct {
-	instance
-	ID                    string            `arg:"" help:"Client id."`
-	Name                  string            `help:"What people are shown."`
-	AuthMethod            oauth.AuthMethod  `default:"client_secret_basic" help:"client_secret_basic, client_secret_post or none (${default})."`
-	GrantType             []oauth.GrantType `required:"" help:"authorization_code, refresh_token or client_credentials; may be repeated."`
-	RedirectURI           []string          `name:"redirect-uri" sep:"none" help:"May be repeated."`
-	PostLogoutRedirectURI []string          `name:"post-logout-redirect-uri" sep:"none" help:"May be repeated."`
-	Scope                 []string          `help:"What it may be granted at most; may be repeated."`
-	Resource              []string          `sep:"none" help:"Identifier of an API it may ask tokens for; may be repeated."`
-	FirstParty            bool              `help:"No consent page."`
-}
-
-func (c *clientCreate) Run(ctx context.Context, std *streams) error {
-	s := spec.Client{
-		ID: c.ID, Name: c.Name, AuthMethod: c.AuthMethod, GrantTypes: c.GrantType, RedirectURIs: c.RedirectURI,
-		PostLogoutRedirectURIs: c.PostLogoutRedirectURI, Scopes: c.Scope, Resources: c.Resource, FirstParty: c.FirstParty,
-	}
-	var out adminapi.Client
-	if err := c.call(ctx, std, http.MethodPost, "/clients", s, &out); err != nil {
-		return err
-	}
-	return c.showClients(std, out, out)
 }
 
 type clientShow struct{ clientNamed }

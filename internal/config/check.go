@@ -55,7 +55,9 @@ func (c *Config) fill() {
 	}
 	known := c.SpecResources()
 	for i := range c.Clients {
-		c.Clients[i].Profile = cmp.Or(c.Clients[i].Profile, c.Profile)
+		if slices.Contains(spec.Profiles, c.Profile) {
+			c.Clients[i].Profile = cmp.Or(c.Clients[i].Profile, c.Profile)
+		}
 		c.Clients[i].Client = c.Clients[i].WithDefaults().InferResources(known)
 	}
 }
@@ -71,7 +73,8 @@ func (r *reader) check(c *Config) {
 	r.checkKey(c)
 	r.checkFile("high_water", &c.HighWater)
 	r.checkFile("revocation_journal", &c.RevocationJournal)
-	r.oneOf("profile", string(c.Profile), string(spec.ProfileOIDC), string(spec.ProfileOAuth21), string(spec.ProfileFAPI2), string(spec.ProfileFAPI2Signing))
+	r.oneOf("profile", string(c.Profile), words(spec.Profiles)...)
+	r.checkOutbound(c.Outbound)
 	r.oneOf("introspection.mode", c.Introspection.Mode, Confirmed, Bounded)
 	r.between("introspection.within", c.Introspection.Within, spec.Duration(100*time.Millisecond), spec.Duration(time.Minute))
 	if len(c.Brand.Name) > spec.MaxName || !printable(c.Brand.Name) {
@@ -115,18 +118,7 @@ func (r *reader) checkIssuer(c *Config) {
 	case u.Scheme == "http" && c.TLS != nil:
 		r.add(path, "must use https, since tls is set")
 	}
-	if c.TLS != nil {
-		r.checkTLS(c.TLS)
-	}
-	if c.BehindProxy != nil && len(c.BehindProxy.Trusted) == 0 {
-		r.add("behind_proxy.trusted", "is required: write the networks of your proxies, as in [10.0.0.0/8]")
-	}
-	switch {
-	case c.TLS != nil && c.BehindProxy != nil:
-		r.add("behind_proxy", "excludes tls: keep tls if Jeton itself ends TLS, behind_proxy if a proxy does")
-	case c.TLS == nil && c.BehindProxy == nil && !r.bad[path] && !spec.Loopback(u.Hostname()):
-		r.add("", "tls or behind_proxy is required, unless the issuer's host is localhost, 127.0.0.1 or [::1]: write tls: {cert: file:…, key: file:…} or behind_proxy: {trusted: [10.0.0.0/8]}")
-	}
+	r.checkTransport(c, u)
 }
 
 func (r *reader) checkListen(s string) {
@@ -238,27 +230,6 @@ func (r *reader) checkResources(c *Config) {
 		r.twice(first, res.ID, i, path+".id", "resources")
 		if res.IntrospectionSecret != "" {
 			r.strong(path+".introspection_secret", res.IntrospectionSecret)
-		}
-	}
-}
-
-func (r *reader) checkClients(c *Config) {
-	known := c.SpecResources()
-	first := map[string]int{}
-	for i, client := range c.Clients {
-		path := fmt.Sprintf("clients[%d]", i)
-		for _, p := range client.Validate(known) {
-			r.add(join(path, p.Field), "%s", p.Message)
-		}
-		r.twice(first, client.ID, i, path+".id", "clients")
-		supported := slices.Contains(spec.AuthMethods, client.AuthMethod)
-		switch field := path + ".secret"; {
-		case client.Secret == "" && client.AuthMethod.HasSecret():
-			r.add(field, "is required with auth_method %s: write env:NAME or file:PATH, and make one with: jeton keygen --secret", client.AuthMethod)
-		case client.Secret != "" && supported && !client.AuthMethod.HasSecret():
-			r.add(field, "has no use with auth_method %s: remove it, or write auth_method: client_secret_basic", client.AuthMethod)
-		case client.Secret != "":
-			r.strong(field, client.Secret)
 		}
 	}
 }

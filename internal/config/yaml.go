@@ -27,6 +27,7 @@ type reader struct {
 	files     []string
 	at        map[string]place
 	bad       map[string]bool       // paths with a problem
+	off       map[string]bool       // paths that hold false
 	setBy     map[*yaml.Node]string // nodes that an environment variable made
 	problems  Problems
 	dropped   int // problems beyond what is kept
@@ -35,7 +36,7 @@ type reader struct {
 func newReader(file, dir string, env func(string) (string, bool), read func(string) ([]byte, error)) *reader {
 	return &reader{
 		file: file, dir: dir, env: env, read: read, files: []string{file},
-		at: map[string]place{}, bad: map[string]bool{}, setBy: map[*yaml.Node]string{},
+		at: map[string]place{}, bad: map[string]bool{}, off: map[string]bool{}, setBy: map[*yaml.Node]string{},
 	}
 }
 
@@ -181,6 +182,7 @@ func (r *reader) plain(n *yaml.Node, v reflect.Value, path string) {
 			r.add(path, "must be true or false, without quotes")
 		}
 		v.SetBool(b)
+		r.off[path] = err == nil && !b
 	case reflect.Int:
 		i, err := strconv.Atoi(n.Value)
 		if err != nil || !r.is(n, "!!int") {
@@ -289,7 +291,7 @@ func (r *reader) prefix(n *yaml.Node, path string) netip.Prefix {
 		r.add(path, "must be written as IPv4: write for instance 10.0.0.0/8")
 	case p != p.Masked():
 		r.add(path, "has bits set after the prefix: write %s", p.Masked())
-	case p.Bits() == 0:
+	case p.Bits() == 0 && !strings.HasPrefix(path, "outbound."):
 		r.add(path, "trusts everyone: write the networks of your proxies alone")
 	}
 	return p

@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -15,19 +16,23 @@ import (
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
-// CreateClient registers a client. A confidential one gets a secret of ours, which is
-// returned once and kept only as a hash.
+// CreateClient registers a client, under the issuer's profile if it names none. One whose
+// method shows a secret gets one of ours, which is returned once and kept only as a hash.
 func (m *Manager) CreateClient(ctx context.Context, by audit.Origin, c spec.Client) (spec.Client, secret.Text, error) {
+	c.Profile = cmp.Or(c.Profile, m.Profile)
 	c = c.WithDefaults().InferResources(m.knownResources())
 	if err := problems(c.Validate(m.knownResources())); err != nil {
 		return c, "", err
+	}
+	if c.Certificates() && !m.Certificates {
+		return c, "", invalid("client %q needs its certificate to be seen, which does not arrive here: configure tls.client_auth: request, tls.client_ca, or behind_proxy.client_cert_header", c.ID)
 	}
 	if _, exists := m.Directory.Client(c.ID); exists {
 		return c, "", invalid("a client %q exists already", c.ID)
 	}
 	row := store.Client{Client: c, Source: store.SourceAPI}
 	var made secret.Text
-	if c.Confidential() {
+	if c.AuthMethod.HasSecret() {
 		made = secret.Random()
 		row.SecretHash = secret.Hash(made.Reveal())
 	}
@@ -122,8 +127,9 @@ func (m *Manager) keepKeys(ctx context.Context) error {
 		algs = append(algs, r.AccessToken.Alg)
 	}
 	for _, c := range m.Directory.Clients() {
-		algs = append(algs, c.IDTokenAlg)
+		algs = append(algs, c.IDTokenAlg, c.UserinfoAlg, c.ResponseAlg)
 	}
+	algs = slices.DeleteFunc(algs, func(a oauth.Alg) bool { return a == "" })
 	slices.Sort(algs)
 	return m.Ring.SetAlgs(ctx, slices.Compact(algs))
 }

@@ -36,6 +36,10 @@ type Manager struct {
 	Product string
 	// Issuer is the issuer's identifier: no resource may stand for it or below it.
 	Issuer string
+	// Profile is that of clients that name none, Certificates whether those of TLS clients
+	// arrive.
+	Profile      spec.Profile
+	Certificates bool
 }
 
 // Invalid says that what was asked can't be done as it was asked; its text tells what

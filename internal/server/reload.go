@@ -79,6 +79,7 @@ func waiting(old, now *config.Config) []string {
 		"tls":                {old.TLS != nil, now.TLS != nil}, "behind_proxy": {old.BehindProxy, now.BehindProxy},
 		"introspection": {old.Introspection, now.Introspection}, "brand": {old.Brand, now.Brand}, "sessions": {old.Sessions, now.Sessions}, "keys": {old.Keys, now.Keys},
 		"password": {old.Password, now.Password}, "log": {old.Log, now.Log},
+		"profile": {old.Profile, now.Profile}, "outbound": {old.Outbound, now.Outbound}, "tls.client_ca": {clientCA(old), clientCA(now)},
 		"high_water": {old.HighWater, now.HighWater}, "revocation_journal": {old.RevocationJournal, now.RevocationJournal},
 	} {
 		if !reflect.DeepEqual(values[0], values[1]) {
@@ -87,6 +88,14 @@ func waiting(old, now *config.Config) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// clientCA is what decides which TLS clients' certificates are taken.
+func clientCA(c *config.Config) []string {
+	if c.TLS == nil {
+		return nil
+	}
+	return []string{string(c.TLS.ClientCA), c.TLS.ClientAuth}
 }
 
 // stampOf is the modification time and size of each file.

@@ -145,7 +145,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	s.limits = limit.New(s.audit, s.store)
 	s.manager = &manage.Manager{
 		Store: s.store, Audit: s.audit, Directory: dir, Ring: s.ring, Revoked: s.revoked, Grants: grants, Reader: reader, Revoker: revoker,
-		Hasher: hasher, Log: o.Log, Product: c.Brand.Name, Issuer: c.Issuer,
+		Hasher: hasher, Log: o.Log, Product: c.Brand.Name, Issuer: c.Issuer, Profile: c.Profile, Certificates: c.Certificates(),
 	}
 	if err = s.manager.Apply(ctx, c); err != nil {
 		return nil, err

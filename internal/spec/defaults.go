@@ -21,7 +21,7 @@ const (
 )
 
 // WithDefaults is a copy of c, sharing nothing with it, in which every absent
-// setting has its default, except for the resources: InferResources has theirs. An
+// setting has what its profile demands or its default, except for the resources: InferResources has theirs. An
 // empty list that is not nil stays empty.
 func (c Client) WithDefaults() Client {
 	c.RedirectURIs = slices.Clone(c.RedirectURIs)
@@ -39,6 +39,7 @@ func (c Client) WithDefaults() Client {
 	if c.RequirePKCE != nil {
 		c.RequirePKCE = new(*c.RequirePKCE)
 	}
+	c = c.withProfile()
 	c.IDTokenAlg = cmp.Or(c.IDTokenAlg, DefaultIDTokenAlg)
 	c.SubjectType = cmp.Or(c.SubjectType, oauth.SubjectPublic)
 
@@ -49,7 +50,7 @@ func (c Client) WithDefaults() Client {
 	if r.Idle == 0 {
 		r.Idle = min(DefaultIdle, r.Absolute)
 	}
-	r.Rotate = cmp.Or(r.Rotate, RotateAlways)
+	r.Rotate = cmp.Or(r.Rotate, c.defaultRotation())
 	grace := DefaultGracePublic
 	if c.Confidential() {
 		grace = DefaultGraceConfidential
@@ -59,6 +60,15 @@ func (c Client) WithDefaults() Client {
 	}
 	r.Grace = &grace
 	return c
+}
+
+// defaultRotation: who proves a key at each use gains nothing by a new token.
+func (c *Client) defaultRotation() Rotate {
+	switch c.AuthMethod {
+	case oauth.PrivateKeyJWT, oauth.TLSClientAuth, oauth.SelfSignedTLS:
+		return RotateNever
+	}
+	return RotateAlways
 }
 
 // InferResources is c with the default of absent resources: the identifiers of all

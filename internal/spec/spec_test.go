@@ -159,7 +159,7 @@ func TestClientValidate(t *testing.T) {
 		{func(c *Client) { c.Name = strings.Repeat("\u00e9", 201) }, "name: is longer than 200"},
 		{func(c *Client) { c.AuthMethod = "" }, "auth_method: is required: write client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none"},
 		{func(c *Client) { c.AuthMethod = "basic" }, `auth_method: "basic" is not supported: write client_secret_basic`},
-		{func(c *Client) { c.GrantTypes, c.Scopes = nil, nil }, "grant_types: is required: write a list of authorization_code, refresh_token, client_credentials or urn:ietf:params:oauth:grant-type:device_code"},
+		{func(c *Client) { c.GrantTypes, c.Scopes = nil, nil }, "grant_types: is required: write a list of authorization_code, refresh_token, client_credentials, implicit or urn:ietf:params:oauth:grant-type:device_code"},
 		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, "password") }, `grant_types[2]: "password" is not supported`},
 		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, oauth.RefreshToken) }, "grant_types[2]: stands in the list twice"},
 		{func(c *Client) { c.GrantTypes = []oauth.GrantType{oauth.RefreshToken} }, ""},

@@ -16,7 +16,7 @@ import (
 // What is supported, in the order in which messages and documents list it.
 var (
 	AuthMethods   = []oauth.AuthMethod{oauth.ClientSecretBasic, oauth.ClientSecretPost, oauth.PrivateKeyJWT, oauth.TLSClientAuth, oauth.SelfSignedTLS, oauth.NoAuth}
-	GrantTypes    = []oauth.GrantType{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials, oauth.DeviceCode}
+	GrantTypes    = []oauth.GrantType{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials, oauth.Implicit, oauth.DeviceCode}
 	ResponseTypes = []oauth.ResponseType{oauth.ResponseCode, oauth.ResponseIDToken, oauth.ResponseIDTokenToken, oauth.ResponseCodeIDToken, oauth.ResponseCodeToken, oauth.ResponseCodeIDTokenToken}
 	ResponseModes = []oauth.ResponseMode{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost, oauth.ModeJWT, oauth.ModeQueryJWT, oauth.ModeFragmentJWT, oauth.ModeFormPostJWT}
 	SubjectTypes  = []oauth.SubjectType{oauth.SubjectPublic, oauth.SubjectPairwise}
@@ -77,9 +77,7 @@ var subject = regexp.MustCompile(`^u_[A-Za-z0-9_-]{22}$`)
 // resources that there are. It is nil when nothing is.
 func (c Client) Validate(known Resources) []Problem {
 	var p problems
-	if p.tooLong("grant_types", len(c.GrantTypes)) || p.tooLong("redirect_uris", len(c.RedirectURIs)) ||
-		p.tooLong("post_logout_redirect_uris", len(c.PostLogoutRedirectURIs)) ||
-		p.tooLong("scopes", len(c.Scopes)) || p.tooLong("resources", len(c.Resources)) {
+	if c.tooLong(&p) {
 		return p
 	}
 	if p.id(c.ID, "shop-web") {
@@ -90,9 +88,16 @@ func (c Client) Validate(known Resources) []Problem {
 		}
 	}
 	p.name(c.Name)
-	oneOf(&p, "auth_method", c.AuthMethod, AuthMethods)
+	if c.Profile != "" {
+		oneOf(&p, "profile", c.Profile, Profiles)
+	}
+	c.validateAuth(&p)
 	c.validateGrantTypes(&p)
 	c.validateURIs(&p)
+	c.validateRequests(&p)
+	c.validateResponses(&p)
+	c.validateSubject(&p)
+	c.validateLogout(&p)
 
 	unique(&p, "resources", c.Resources)
 	for i, id := range c.Resources {
@@ -103,12 +108,30 @@ func (c Client) Validate(known Resources) []Problem {
 	c.validateScopes(&p, known)
 
 	if c.RequirePKCE != nil && !*c.RequirePKCE && !c.Confidential() {
-		p.add("require_pkce", "may be false only for a client with a secret: remove it")
+		p.add("require_pkce", "may be false only for a confidential client: remove it")
 	}
 	oneOf(&p, "id_token_alg", c.IDTokenAlg, Algs)
 
+	c.validateRefresh(&p)
+	if len(p) == 0 {
+		c.validateProfile(&p, known)
+	}
+	return p
+}
+
+// tooLong reports a list that nobody writes by hand, before each entry gives a problem.
+func (c Client) tooLong(p *problems) bool {
+	return p.tooLong("grant_types", len(c.GrantTypes)) || p.tooLong("redirect_uris", len(c.RedirectURIs)) ||
+		p.tooLong("post_logout_redirect_uris", len(c.PostLogoutRedirectURIs)) ||
+		p.tooLong("scopes", len(c.Scopes)) || p.tooLong("resources", len(c.Resources)) ||
+		p.tooLong("request_uris", len(c.RequestURIs)) || p.tooLong("response_types", len(c.ResponseTypes)) ||
+		p.tooLong("response_modes", len(c.ResponseModes)) ||
+		p.tooLong("authorization_details_types", len(c.AuthorizationDetailsTypes))
+}
+
+func (c Client) validateRefresh(p *problems) {
 	r := c.RefreshToken
-	oneOf(&p, "refresh_token.rotate", r.Rotate, Rotations)
+	oneOf(p, "refresh_token.rotate", r.Rotate, Rotations)
 	p.between("refresh_token.absolute", r.Absolute, Duration(time.Second), MaxAbsolute)
 	if p.between("refresh_token.idle", r.Idle, Duration(time.Second), MaxAbsolute) && r.Idle > r.Absolute {
 		p.add("refresh_token.idle", "%s is longer than refresh_token.absolute (%s): write at most that", r.Idle, r.Absolute)
@@ -116,7 +139,6 @@ func (c Client) Validate(known Resources) []Problem {
 	if r.Grace != nil {
 		p.between("refresh_token.grace", *r.Grace, 0, MaxGrace)
 	}
-	return p
 }
 
 func (c Client) validateGrantTypes(p *problems) {
@@ -126,8 +148,14 @@ func (c Client) validateGrantTypes(p *problems) {
 	unique(p, "grant_types", c.GrantTypes)
 	for i, g := range c.GrantTypes {
 		field := at("grant_types", i)
-		if oneOf(p, field, g, GrantTypes) && g == oauth.ClientCredentials && !c.Confidential() {
+		if !oneOf(p, field, g, GrantTypes) {
+			continue
+		}
+		switch {
+		case g == oauth.ClientCredentials && !c.Confidential():
 			p.add(field, "client_credentials is only for a client with a secret: give it one, or remove the grant type")
+		case g == oauth.Implicit && !slices.ContainsFunc(c.ResponseTypes, implicit):
+			p.add(field, "implicit has no use without response_types that name what it is given, such as id_token: write them, or remove the grant type")
 		}
 	}
 }
