@@ -265,7 +265,7 @@ func (p *Pending) Deny(ctx context.Context) (Outcome, error) {
 func (p *Pending) decide(r store.Reader, who *store.Session, now time.Time) (Step, error) {
 	s := State{Request: &p.Request, Now: now, Session: who, Proved: p.proved(who)}
 	if who != nil && !p.Client.FirstParty {
-		s.Needs = p.needs()
+		s.Needs, s.Details = p.needs(), len(p.Request.Details) > 0
 		consent, err := r.Consent(who.Subject, p.Client.ID)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return Step{}, err

@@ -44,6 +44,9 @@ type State struct {
 	// Needs are the scopes that take the person's consent, by resource; none for a
 	// first-party client.
 	Needs map[string][]string
+	// Details tells that the request asks for authorization details: the person allows them
+	// for each request anew.
+	Details bool
 	// Remembered is what the person allowed this client before.
 	Remembered map[string][]string
 	// Allowed tells that the person allowed this very request.
@@ -75,7 +78,7 @@ func Next(s State) Step {
 	}
 	ask := s.missing()
 	switch {
-	case len(ask) == 0:
+	case len(ask) == 0 && (!s.Details || s.Allowed):
 		return Step{Do: Respond}
 	case silent:
 		return refuse(oauth.ConsentRequired, "the person has not allowed all of this yet: send the request without prompt=none")

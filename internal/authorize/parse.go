@@ -66,6 +66,7 @@ var checks = []func(*parsing) *oauth.Error{
 	(*parsing).codeChallenge,
 	(*parsing).nonce,
 	(*parsing).resource,
+	(*parsing).details,
 	(*parsing).scope,
 	(*parsing).prompt,
 	(*parsing).maxAge,

@@ -1,7 +1,9 @@
 package authorize
 
 import (
+	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
@@ -18,6 +20,8 @@ func (s *parsing) resource() *oauth.Error {
 		switch {
 		case id == "" || s.granted(id) != nil:
 			continue
+		case !absolute(id):
+			return oauth.Refuse(oauth.InvalidTarget, "resource must be an absolute URI without a fragment")
 		case !slices.Contains(s.Client.Resources, id):
 			return oauth.Refuse(oauth.InvalidTarget, "resource is not one that this client registered: it is compared as an exact string")
 		}
@@ -40,7 +44,7 @@ func (s *parsing) scope() *oauth.Error {
 	if !ok || len(text) > maxScope {
 		return oauth.Refuse(oauth.InvalidScope, "scope is too long, or has a character that no scope has: write them with a space between")
 	}
-	if len(asked) == 0 {
+	if len(asked) == 0 && len(s.Request.Details) == 0 {
 		s.allOfAPIs()
 	}
 	for _, scope := range asked {
@@ -113,4 +117,10 @@ func (s *parsing) granted(id string) *store.GrantedResource {
 // known tells whether any API declares the scope.
 func (s *parsing) known(scope string) bool {
 	return slices.ContainsFunc(s.Directory.Resources(), func(r *store.Resource) bool { return slices.Contains(r.Scopes, scope) })
+}
+
+// absolute tells whether s is an absolute URI without a fragment (RFC 8707 §2).
+func absolute(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.IsAbs() && !strings.Contains(s, "#")
 }

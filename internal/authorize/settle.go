@@ -162,7 +162,8 @@ func (t *settling) grant(who *store.Session) error {
 		},
 		Details: store.GrantDetails{
 			Scopes: r.Scopes, Resources: r.Resources, ResourceAsked: r.ResourceAsked, Claims: r.Claims,
-			AuthTime: who.AuthTime, ACR: who.ACR, AMR: who.AMR, SID: session.SID(who.ID),
+			AuthorizationDetails: r.Details,
+			AuthTime:             who.AuthTime, ACR: who.ACR, AMR: who.AMR, SID: session.SID(who.ID),
 		},
 	}
 	if !slices.Contains(r.Scopes, oauth.ScopeOfflineAccess) {

@@ -1,8 +1,11 @@
 package endpoints
 
 import (
+	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/jeton-auth/jeton/internal/authorize"
 	"github.com/jeton-auth/jeton/internal/pages"
@@ -45,7 +48,7 @@ func (b *Browser) showConsent(w http.ResponseWriter, r *http.Request, p *authori
 	}
 	b.Pages.Write(w, r, http.StatusOK, pages.Consent{
 		Action: b.prefix + "/consent", Hidden: map[string]string{flowParameter: p.ID(), subjectParameter: out.Session.Subject},
-		ClientName: p.Client.DisplayName(), Account: account, Scopes: b.lines(p, out.Step.Ask),
+		ClientName: p.Client.DisplayName(), Account: account, Scopes: b.lines(p, out.Step.Ask), Details: detailLines(p.Request.Details),
 		RedirectOrigin: p.To.Origin(), RedirectHost: p.To.Host(), UILocales: p.Request.UILocales,
 	})
 }
@@ -76,6 +79,56 @@ func (b *Browser) lines(p *authorize.Pending, ask map[string][]string) []pages.S
 		}
 	}
 	return lines
+}
+
+// detailLines are all members of what is asked for in detail: a person allows nothing that
+// they were not shown.
+func detailLines(details []oauth.AuthorizationDetail) []pages.Detail {
+	var lines []pages.Detail
+	for _, d := range details {
+		line := pages.Detail{Type: d.Type}
+		add := func(name string, values ...string) {
+			if len(values) > 0 {
+				line.Facts = append(line.Facts, pages.Fact{Name: name, Values: values})
+			}
+		}
+		if d.Identifier != "" {
+			add("identifier", d.Identifier)
+		}
+		add("actions", d.Actions...)
+		add("datatypes", d.DataTypes...)
+		add("privileges", d.Privileges...)
+		add("locations", d.Locations...)
+		others := d.Others()
+		for _, name := range slices.Sorted(maps.Keys(others)) {
+			add(name, plain(others[name]))
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// plain is JSON as people read it: names and values with commas between.
+func plain(raw json.RawMessage) string {
+	var members map[string]json.RawMessage
+	var elements []json.RawMessage
+	var text string
+	var parts []string
+	switch {
+	case raw[0] == '"' && json.Unmarshal(raw, &text) == nil:
+		return text
+	case raw[0] == '{' && json.Unmarshal(raw, &members) == nil:
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			parts = append(parts, name+": "+plain(members[name]))
+		}
+	case raw[0] == '[' && json.Unmarshal(raw, &elements) == nil:
+		for _, e := range elements {
+			parts = append(parts, plain(e))
+		}
+	default:
+		return string(raw)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // consentPost is POST /consent, by the button allow or deny. A form without either

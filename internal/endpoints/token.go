@@ -7,6 +7,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/redeem"
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth"
 )
 
 // Token is POST /token (RFC 6749 §3.2).
@@ -24,6 +25,8 @@ type tokenAnswer struct {
 	Scope        string `json:"scope,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
+
+	Details []oauth.AuthorizationDetail `json:"authorization_details,omitempty"` // RFC 9396 §7
 }
 
 func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,5 +49,6 @@ func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	web.JSON(w, http.StatusOK, tokenAnswer{
 		AccessToken: out.AccessToken, TokenType: out.TokenType, ExpiresIn: out.ExpiresIn,
 		Scope: out.Scope, RefreshToken: out.RefreshToken, IDToken: out.IDToken,
+		Details: out.Details,
 	})
 }

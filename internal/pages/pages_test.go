@@ -50,6 +50,14 @@ var samples = map[string]sample{
 			{Name: "offline_access"},
 			{Name: "strange"},
 		},
+		Details: []Detail{
+			{Type: "payment_initiation", Facts: []Fact{
+				{Name: "locations", Values: []string{"https://bank.example.com/payments"}},
+				{Name: "actions", Values: []string{"initiate", "status"}},
+				{Name: "instructedAmount", Values: []string{"amount: 123.50, currency: EUR"}},
+			}},
+			{Type: "photo-api"},
+		},
 		RedirectOrigin: "com.example.app:", RedirectHost: "shop.example.com",
 	}, 200},
 	"consent_bare":   {Consent{Action: "/consent", ClientName: "cli", Account: "ada"}, 200},

@@ -18,6 +18,7 @@ var funcs = template.FuncMap{
 	"groups":     groups,
 	"link":       link,
 	"errorTexts": errorTexts,
+	"factName":   func(name string) string { return factNames[name] },
 	"loginError": func(e LoginError) string { return loginErrors[e] },
 }
 

@@ -57,6 +57,7 @@ type Consent struct {
 	ClientName     string
 	Account        string // whose account it is, as its owner knows it
 	Scopes         []ScopeLine
+	Details        []Detail
 	RedirectOrigin string // as in Login
 	RedirectHost   string // where the browser goes next, shown
 	UILocales      string
@@ -67,6 +68,28 @@ type ScopeLine struct {
 	Name     string // the scope itself
 	Resource string // display name of the API it belongs to, "" for an identity scope
 	Text     string // what it means; when empty, the catalog's text for an identity scope
+}
+
+// Detail is an authorization detail that is asked for (RFC 9396 §2).
+type Detail struct {
+	Type  string
+	Facts []Fact
+}
+
+// Fact is a member of an authorization detail. Names that all types share are shown in the
+// words of the catalog.
+type Fact struct {
+	Name   string
+	Values []string
+}
+
+// factNames are the catalog keys of the names that all types share (RFC 9396 §2.2).
+var factNames = map[string]string{
+	"locations":  "detail.locations",
+	"actions":    "detail.actions",
+	"datatypes":  "detail.datatypes",
+	"privileges": "detail.privileges",
+	"identifier": "detail.identifier",
 }
 
 // scopeTexts are the catalog keys of the identity scopes.

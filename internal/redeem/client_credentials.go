@@ -21,20 +21,25 @@ func (i ClientCredentials) Redeem(_ context.Context, r Request) (Issued, error) 
 	if !r.Client.Confidential() {
 		return Issued{}, oauth.Refuse(oauth.UnauthorizedClient, "client_credentials is for clients that hold a secret")
 	}
-	t, refusal := i.choose(i.own(r.Client), r.Params)
+	h := i.own(r.Client)
+	var refusal *oauth.Error
+	if h.details, refusal = ownDetails(r.Client, r.Params); refusal != nil {
+		return Issued{}, refusal
+	}
+	t, refusal := i.choose(h, r.Params)
 	if refusal != nil {
 		return Issued{}, refusal
 	}
 	now := i.Store.Now()
 	token, expires, err := i.Minter.Access(now, tokens.Access{
 		Subject: r.Client.ID, ClientID: r.Client.ID, Audience: t.audience, Scopes: t.scopes,
-		Handle: tokens.ClientHandle(r.Client.ID, r.Client.Generation), Rev: r.Head,
+		Handle: tokens.ClientHandle(r.Client.ID, r.Client.Generation), Rev: r.Head, Details: t.details,
 		Format: t.format, Alg: t.alg, Lifetime: t.lifetime, Confirmation: r.Confirmation,
 	})
 	if err != nil {
 		return Issued{}, err
 	}
-	return Issued{AccessToken: token, TokenType: r.tokenType(), ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes)}, nil
+	return Issued{AccessToken: token, TokenType: r.tokenType(), ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes), Details: t.details}, nil
 }
 
 // own is what a client holds for itself: its scopes at its resources. The issuer's

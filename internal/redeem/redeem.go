@@ -55,6 +55,8 @@ type Issued struct {
 	RefreshToken string
 	IDToken      string
 	TokenType    string
+	// Details are the authorization details that the access token stands for.
+	Details []oauth.AuthorizationDetail
 }
 
 // Issuer is what the grant types share.
@@ -153,7 +155,7 @@ func (i *Issuer) answer(r Request, g *store.Grant, nonce string) (Issued, time.T
 	}
 	access := tokens.Access{
 		Subject: g.Subject, ClientID: g.Client, Audience: t.audience, Scopes: t.scopes,
-		Handle: grant.Handle(g.ID), Rev: r.Head,
+		Handle: grant.Handle(g.ID), Rev: r.Head, Details: t.details,
 		AuthTime: g.Details.AuthTime, ACR: g.Details.ACR, AMR: g.Details.AMR,
 		Format: t.format, Alg: t.alg, Lifetime: t.lifetime, Confirmation: r.Confirmation,
 	}
@@ -167,7 +169,7 @@ func (i *Issuer) answer(r Request, g *store.Grant, nonce string) (Issued, time.T
 	if err != nil {
 		return Issued{}, now, err
 	}
-	out := Issued{AccessToken: token, TokenType: r.tokenType(), ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes)}
+	out := Issued{AccessToken: token, TokenType: r.tokenType(), ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes), Details: t.details}
 	if t.openID {
 		out.IDToken, err = i.Minter.ID(now, tokens.ID{
 			Subject: g.Subject, ClientID: g.Client, Nonce: nonce,

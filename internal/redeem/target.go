@@ -6,6 +6,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -16,7 +17,8 @@ type target struct {
 	audience []string
 	scopes   []string // of the access token
 	identity []string // the issuer's own scopes among those asked for
-	openID   bool     // an ID token goes out too
+	details  []oauth.AuthorizationDetail
+	openID   bool // an ID token goes out too
 	format   spec.Format
 	alg      oauth.Alg
 	lifetime time.Duration
@@ -35,6 +37,7 @@ const (
 type holding struct {
 	identity  []string
 	resources []store.GrantedResource
+	details   []oauth.AuthorizationDetail
 	// named tells that the resources were asked for by name already, so that the
 	// issuer is not an audience besides them.
 	named bool
@@ -43,7 +46,7 @@ type holding struct {
 // still cuts a grant down to what its client may have today and its resources still
 // know.
 func (i *Issuer) still(client *store.Client, d *store.GrantDetails) holding {
-	h := holding{named: d.ResourceAsked}
+	h := holding{named: d.ResourceAsked, details: stillDetails(client, d.AuthorizationDetails)}
 	for _, s := range d.Scopes {
 		if slices.Contains(client.Scopes, s) {
 			h.identity = append(h.identity, s)
@@ -76,7 +79,11 @@ func (i *Issuer) choose(h holding, p web.Params) (target, *oauth.Error) {
 	if !ok {
 		return target{}, oauth.Refuse(oauth.InvalidScope, "scope holds a character that no scope has")
 	}
-	if refusal := within(h, asked); refusal != nil {
+	refusal := within(h, asked)
+	if refusal != nil {
+		return target{}, refusal
+	}
+	if h.details, refusal = narrowDetails(h.details, p); refusal != nil {
 		return target{}, refusal
 	}
 	wanted := func(s string) bool { return len(asked) == 0 || slices.Contains(asked, s) }
@@ -108,6 +115,7 @@ func (i *Issuer) choose(h holding, p web.Params) (target, *oauth.Error) {
 	if len(t.audience) == 0 {
 		return target{}, oauth.Refuse(oauth.InvalidTarget, "nothing says which API the token is for: send resource, or a scope of the API")
 	}
+	t.details = tokens.DetailsFor(h.details, t.audience, func(id string) bool { _, ok := i.Directory.Resource(id); return ok })
 	return t, nil
 }
 
@@ -141,7 +149,7 @@ func (h holding) api(p web.Params, scoped bool, wanted func(string) bool) (*stor
 	var found []*store.GrantedResource
 	for k := range h.resources {
 		r := &h.resources[k]
-		if len(keep(r.Scopes, wanted)) > 0 || h.named && !scoped {
+		if len(keep(r.Scopes, wanted)) > 0 || !scoped && (h.named || h.located(r.ID)) {
 			found = append(found, r)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/jeton-auth/jeton/oauth"
 )
 
 // FlowID names a flow: 128 random bits. Alone it opens nothing.
@@ -38,6 +40,8 @@ type AuthorizationRequest struct {
 	ACRValues       []string          `json:"acr_values,omitempty"`
 	Claims          ClaimsRequest     `json:"claims,omitzero"`
 	UILocales       string            `json:"ui_locales,omitempty"`
+	// Details are the authorization details that are asked for (RFC 9396).
+	Details []oauth.AuthorizationDetail `json:"authorization_details,omitempty"`
 	// Pushed is the key of the pushed request that this is; empty: it was not pushed.
 	Pushed []byte `json:"pushed,omitempty"`
 }

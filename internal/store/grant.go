@@ -67,6 +67,8 @@ type GrantDetails struct {
 	ACR           string        `json:"acr,omitempty"`
 	AMR           []string      `json:"amr,omitempty"`
 	SID           string        `json:"sid,omitempty"`
+	// AuthorizationDetails are what was granted beside scopes (RFC 9396).
+	AuthorizationDetails []oauth.AuthorizationDetail `json:"authorization_details,omitempty"`
 	// Confirmation is the key to which a public client's refresh tokens are bound (RFC
 	// 9449 §5, RFC 8705 §4).
 	Confirmation oauth.Confirmation `json:"cnf,omitzero"`

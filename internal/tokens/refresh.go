@@ -26,6 +26,7 @@ func DescribeRefresh(g *store.Grant, ends time.Time) []byte {
 	o.str("client_id", g.Client)
 	o.str("sub", g.Subject)
 	o.str("scope", oauth.JoinScope(scopes))
+	o.details(g.Details.AuthorizationDetails)
 	o.num("iat", g.RotatedAt.Unix())
 	o.num("exp", ends.Unix())
 	return o.end()

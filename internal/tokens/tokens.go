@@ -32,6 +32,8 @@ type Access struct {
 	AMR      []string
 	Roles    []string
 	Groups   []string
+	// Details are the authorization details that the token stands for (RFC 9396 §9.1).
+	Details []oauth.AuthorizationDetail
 	// Confirmation binds the token to a key.
 	Confirmation oauth.Confirmation
 
@@ -124,6 +126,7 @@ func (m *Minter) accessClaims(now, expires time.Time, a Access) []byte {
 	o.strs("amr", a.AMR)
 	o.strs("roles", a.Roles)
 	o.strs("groups", a.Groups)
+	o.details(a.Details)
 	if a.Confirmation != (oauth.Confirmation{}) {
 		o.name("cnf")
 		o.b = newObject(o.b).confirmation(a.Confirmation)
