@@ -70,11 +70,12 @@ func (i *Introspect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.RawJSON(w, http.StatusOK, answer)
 		return
 	}
-	caller, alg := "", clientAnswerAlg
+	var caller string
+	var alg oauth.Alg
 	if res != nil {
 		caller, alg = res.ID, res.AccessToken.Alg
 	} else {
-		caller = client.ID
+		caller, alg = client.ID, answerAlg(client)
 	}
 	signed, err := i.Minter.Introspection(i.Store.Now(), caller, alg, answer)
 	if err != nil {
@@ -84,6 +85,15 @@ func (i *Introspect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", signedAnswer)
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write([]byte(signed))
+}
+
+// answerAlg is what signs answers for a client. FAPI 2.0 Security Profile 5.4.1 has no
+// RS256.
+func answerAlg(c *store.Client) oauth.Alg {
+	if c.Profile.FAPI() {
+		return c.IDTokenAlg
+	}
+	return clientAnswerAlg
 }
 
 // signedAnswer is the media type of a signed answer, and clientAnswerAlg what signs

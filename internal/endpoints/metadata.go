@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/redeem"
 	"github.com/jeton-auth/jeton/internal/spec"
+	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
 )
 
@@ -32,34 +33,34 @@ type Metadata struct {
 }
 
 type metadata struct {
-	Issuer               string            `json:"issuer"`
-	Authorization        string            `json:"authorization_endpoint"`
-	Token                string            `json:"token_endpoint"`
-	PAR                  string            `json:"pushed_authorization_request_endpoint"`
-	JWKS                 string            `json:"jwks_uri"`
-	UserInfo             string            `json:"userinfo_endpoint"`
-	Revocation           string            `json:"revocation_endpoint"`
-	Introspection        string            `json:"introspection_endpoint"`
-	Feed                 string            `json:"revocation_feed_endpoint"`
-	EndSession           string            `json:"end_session_endpoint"`
-	Scopes               []string          `json:"scopes_supported"`
-	Claims               []string          `json:"claims_supported"`
-	ResponseTypes        []string          `json:"response_types_supported"`
-	ResponseModes        []string          `json:"response_modes_supported"`
-	GrantTypes           []oauth.GrantType `json:"grant_types_supported"`
-	SubjectTypes         []string          `json:"subject_types_supported"`
-	IDTokenAlgs          []oauth.Alg       `json:"id_token_signing_alg_values_supported"`
-	AuthMethods          []string          `json:"token_endpoint_auth_methods_supported"`
-	RevocationMethods    []string          `json:"revocation_endpoint_auth_methods_supported"`
-	IntrospectionMethods []string          `json:"introspection_endpoint_auth_methods_supported"`
-	IntrospectionAlgs    []oauth.Alg       `json:"introspection_signing_alg_values_supported"`
-	ChallengeMethods     []string          `json:"code_challenge_methods_supported"`
-	ClaimTypes           []string          `json:"claim_types_supported"`
-	Prompts              []string          `json:"prompt_values_supported"`
-	ACRs                 []string          `json:"acr_values_supported"`
-	UILocales            []string          `json:"ui_locales_supported,omitempty"`
-	IssParameter         bool              `json:"authorization_response_iss_parameter_supported"`
-	ClaimsParameter      bool              `json:"claims_parameter_supported"`
+	Issuer               string               `json:"issuer"`
+	Authorization        string               `json:"authorization_endpoint"`
+	Token                string               `json:"token_endpoint"`
+	PAR                  string               `json:"pushed_authorization_request_endpoint"`
+	JWKS                 string               `json:"jwks_uri"`
+	UserInfo             string               `json:"userinfo_endpoint"`
+	Revocation           string               `json:"revocation_endpoint"`
+	Introspection        string               `json:"introspection_endpoint"`
+	Feed                 string               `json:"revocation_feed_endpoint"`
+	EndSession           string               `json:"end_session_endpoint"`
+	Scopes               []string             `json:"scopes_supported"`
+	Claims               []string             `json:"claims_supported"`
+	ResponseTypes        []oauth.ResponseType `json:"response_types_supported"`
+	ResponseModes        []oauth.ResponseMode `json:"response_modes_supported"`
+	GrantTypes           []oauth.GrantType    `json:"grant_types_supported"`
+	SubjectTypes         []string             `json:"subject_types_supported"`
+	IDTokenAlgs          []oauth.Alg          `json:"id_token_signing_alg_values_supported"`
+	AuthMethods          []oauth.AuthMethod   `json:"token_endpoint_auth_methods_supported"`
+	RevocationMethods    []oauth.AuthMethod   `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionMethods []string             `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAlgs    []oauth.Alg          `json:"introspection_signing_alg_values_supported"`
+	ChallengeMethods     []string             `json:"code_challenge_methods_supported"`
+	ClaimTypes           []string             `json:"claim_types_supported"`
+	Prompts              []string             `json:"prompt_values_supported"`
+	ACRs                 []string             `json:"acr_values_supported"`
+	UILocales            []string             `json:"ui_locales_supported,omitempty"`
+	IssParameter         bool                 `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParameter      bool                 `json:"claims_parameter_supported"`
 	requestMetadata
 }
 
@@ -73,44 +74,59 @@ func (m *Metadata) describe() metadata {
 			}
 		}
 	}
-	var methods, confidential []string
-	for _, a := range m.Methods {
-		methods = append(methods, string(a))
-		if a.Confidential() {
-			confidential = append(confidential, string(a))
+	doc := metadata{
+		Issuer:            m.Issuer,
+		Authorization:     m.Issuer + "/authorize",
+		Token:             m.Issuer + "/token",
+		PAR:               m.Issuer + "/par",
+		JWKS:              m.Issuer + "/jwks",
+		UserInfo:          m.Issuer + "/userinfo",
+		Revocation:        m.Issuer + "/revoke",
+		Introspection:     m.Issuer + "/introspect",
+		Feed:              oauth.FeedResource(m.Issuer),
+		EndSession:        m.Issuer + "/logout",
+		Scopes:            scopes,
+		Claims:            claims.Supported(),
+		ResponseTypes:     []oauth.ResponseType{oauth.ResponseCode},
+		ResponseModes:     []oauth.ResponseMode{oauth.ModeQuery},
+		GrantTypes:        m.grantTypes(),
+		SubjectTypes:      []string{"public"},
+		IDTokenAlgs:       m.idAlgs(),
+		AuthMethods:       m.Methods,
+		RevocationMethods: m.Methods,
+		IntrospectionAlgs: m.answerAlgs(),
+		ChallengeMethods:  []string{oauth.CodeChallengeS256},
+		ClaimTypes:        []string{"normal"},
+		Prompts:           []string{oauth.PromptNone, oauth.PromptLogin, oauth.PromptConsent, oauth.PromptSelectAccount},
+		ACRs:              m.ACRs,
+		UILocales:         m.UILocales,
+		IssParameter:      true,
+		ClaimsParameter:   true,
+		requestMetadata:   m.requests(),
+	}
+	m.narrow(&doc)
+	doc.IntrospectionMethods = introspectionMethods(doc.AuthMethods)
+	return doc
+}
+
+// introspectionMethods are those of confidential clients, and those of resources.
+func introspectionMethods(clients []oauth.AuthMethod) (methods []string) {
+	for _, a := range slices.Concat(secretMethods, clients) {
+		if a.Confidential() && !slices.Contains(methods, string(a)) {
+			methods = append(methods, string(a))
 		}
 	}
-	return metadata{
-		Issuer:               m.Issuer,
-		Authorization:        m.Issuer + "/authorize",
-		Token:                m.Issuer + "/token",
-		PAR:                  m.Issuer + "/par",
-		JWKS:                 m.Issuer + "/jwks",
-		UserInfo:             m.Issuer + "/userinfo",
-		Revocation:           m.Issuer + "/revoke",
-		Introspection:        m.Issuer + "/introspect",
-		Feed:                 oauth.FeedResource(m.Issuer),
-		EndSession:           m.Issuer + "/logout",
-		Scopes:               scopes,
-		Claims:               claims.Supported(),
-		ResponseTypes:        []string{"code"},
-		ResponseModes:        []string{"query"},
-		GrantTypes:           m.Redeem.Names(),
-		SubjectTypes:         []string{"public"},
-		IDTokenAlgs:          m.idAlgs(),
-		AuthMethods:          methods,
-		RevocationMethods:    methods,
-		IntrospectionMethods: confidential,
-		IntrospectionAlgs:    m.answerAlgs(),
-		ChallengeMethods:     []string{oauth.CodeChallengeS256},
-		ClaimTypes:           []string{"normal"},
-		Prompts:              []string{oauth.PromptNone, oauth.PromptLogin, oauth.PromptConsent, oauth.PromptSelectAccount},
-		ACRs:                 m.ACRs,
-		UILocales:            m.UILocales,
-		IssParameter:         true,
-		ClaimsParameter:      true,
-		requestMetadata:      m.requests(),
+	return methods
+}
+
+// grantTypes are those of the token endpoint, and implicit if a client is given tokens
+// without it.
+func (m *Metadata) grantTypes() []oauth.GrantType {
+	types := slices.Clone(m.Redeem.Names())
+	if slices.ContainsFunc(m.Directory.Clients(), func(c *store.Client) bool { return c.Implicit() }) {
+		types = append(types, oauth.Implicit)
 	}
+	return types
 }
 
 // idAlgs are the algorithms by which ID tokens are signed: the two that every client may
@@ -125,10 +141,15 @@ func (m *Metadata) idAlgs() []oauth.Alg {
 	return algs
 }
 
-// answerAlgs are the algorithms by which introspection answers are signed: that of
+// answerAlgs are the algorithms by which introspection answers are signed: those of
 // clients, and those of the resources' access tokens.
 func (m *Metadata) answerAlgs() []oauth.Alg {
 	algs := []oauth.Alg{clientAnswerAlg}
+	for _, c := range m.Directory.Clients() {
+		if a := answerAlg(c); !slices.Contains(algs, a) {
+			algs = append(algs, a)
+		}
+	}
 	for _, r := range m.Directory.Resources() {
 		if len(r.SecretHash) > 0 && !slices.Contains(algs, r.AccessToken.Alg) {
 			algs = append(algs, r.AccessToken.Alg)

@@ -3,6 +3,7 @@ package endpoints
 import (
 	"slices"
 
+	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/oauth"
 )
 
@@ -20,7 +21,10 @@ type requestMetadata struct {
 }
 
 func (m *Metadata) requests() requestMetadata {
-	r := requestMetadata{PARRequired: m.Profile.FAPI(), SignedRequestRequired: m.Profile.MessageSigning()}
+	r := requestMetadata{
+		PARRequired:           m.everyProfile(spec.Profile.FAPI),
+		SignedRequestRequired: m.everyProfile(spec.Profile.MessageSigning),
+	}
 	for _, c := range m.Directory.Clients() {
 		for _, t := range c.AuthorizationDetailsTypes {
 			if !slices.Contains(r.DetailTypes, t) {
