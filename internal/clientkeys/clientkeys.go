@@ -4,6 +4,7 @@ package clientkeys
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,7 +46,7 @@ type Keys struct {
 }
 
 type kept struct {
-	set   jwks.Set
+	set   []jwks.Key
 	err   error
 	at    time.Time
 	until time.Time
@@ -118,26 +119,33 @@ func (k *Keys) find(ctx context.Context, c *store.Client, kid string, alg oauth.
 	return choose(set, kid, alg)
 }
 
-func choose(set jwks.Set, kid string, alg oauth.Alg) (jwks.Key, error) {
-	fits := slices.DeleteFunc(set.Keys(), func(k jwks.Key) bool { return k.Alg != alg || kid != "" && k.ID != kid })
+func choose(set []jwks.Key, kid string, alg oauth.Alg) (jwks.Key, error) {
+	fits := slices.DeleteFunc(slices.Clone(set), func(k jwks.Key) bool { return k.Alg != alg || kid != "" && k.ID != kid })
 	if len(fits) != 1 {
 		return jwks.Key{}, ErrNoKey
 	}
 	return fits[0], nil
 }
 
-// Set is all keys of a client.
-func (k *Keys) Set(ctx context.Context, c *store.Client) (jwks.Set, error) {
-	set, _, err := k.set(ctx, c, 0)
-	return set, err
+// Has tells whether a public key is one of the client's.
+func (k *Keys) Has(ctx context.Context, c *store.Client, pub crypto.PublicKey) (bool, error) {
+	has := func(key jwks.Key) bool {
+		own, ok := key.Public.(interface{ Equal(crypto.PublicKey) bool })
+		return ok && own.Equal(pub)
+	}
+	set, fetched, err := k.set(ctx, c, 0)
+	if err == nil && fetched && !slices.ContainsFunc(set, has) {
+		set, _, err = k.set(ctx, c, Least)
+	}
+	return slices.ContainsFunc(set, has), err
 }
 
 // set is the keys of a client; fetched ones are no older than notOlder if that is not
 // zero.
-func (k *Keys) set(ctx context.Context, c *store.Client, notOlder time.Duration) (set jwks.Set, fetched bool, err error) {
+func (k *Keys) set(ctx context.Context, c *store.Client, notOlder time.Duration) (set []jwks.Key, fetched bool, err error) {
 	if c.JWKSURI == "" {
 		if c.JWKS == "" {
-			return jwks.Set{}, false, ErrNoKey
+			return nil, false, ErrNoKey
 		}
 		set, err = k.inline(string(c.JWKS))
 		return set, false, err
@@ -147,11 +155,11 @@ func (k *Keys) set(ctx context.Context, c *store.Client, notOlder time.Duration)
 }
 
 // inline reads a declared document once.
-func (k *Keys) inline(doc string) (jwks.Set, error) {
+func (k *Keys) inline(doc string) ([]jwks.Key, error) {
 	if had, ok := k.kept.Get(doc); ok {
 		return had.set, had.err
 	}
-	set, err := jwks.Parse([]byte(doc))
+	set, err := jwks.ParseClient([]byte(doc))
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
@@ -159,7 +167,7 @@ func (k *Keys) inline(doc string) (jwks.Set, error) {
 	return set, err
 }
 
-func (k *Keys) fetched(ctx context.Context, uri string, notOlder time.Duration) (jwks.Set, error) {
+func (k *Keys) fetched(ctx context.Context, uri string, notOlder time.Duration) ([]jwks.Key, error) {
 	lock := k.lock(uri)
 	lock.Lock()
 	defer lock.Unlock()
@@ -170,7 +178,7 @@ func (k *Keys) fetched(ctx context.Context, uri string, notOlder time.Duration) 
 	next := kept{at: now, until: now.Add(Least)}
 	a, err := k.fetch.Get(ctx, uri, "application/jwk-set+json, application/json")
 	if err == nil {
-		next.set, err = jwks.Parse(a.Body)
+		next.set, err = jwks.ParseClient(a.Body)
 	}
 	if err != nil {
 		next.err = fmt.Errorf("%w: %w", ErrFetch, err)

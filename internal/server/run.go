@@ -52,10 +52,7 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 		if err := s.useCertificate(c); err != nil {
 			return errors.Join(err, ln.Close())
 		}
-		public.TLSConfig = &tls.Config{
-			MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil },
-		}
+		public.TLSConfig = s.tlsConfig(c)
 		ln = tls.NewListener(ln, public.TLSConfig)
 	}
 	path, err := SocketPath(c)

@@ -154,7 +154,12 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.signed = clientkeys.New(s.out, s.store)
-	clients := clientauth.New(dir, clientauth.SecretBasic{}, clientauth.SecretPost{}, clientauth.None{})
+	methods, err := s.methods()
+	if err != nil {
+		return nil, err
+	}
+	clients := clientauth.New(dir, methods...)
+	s.warnOfProxy(dir)
 	issuer := &redeem.Issuer{Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
 	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer})
 

@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -81,34 +82,63 @@ func (s Set) MarshalJSON() ([]byte, error) {
 // key holds a private or symmetric member, and when two usable keys share a kid.
 // ErrNoKey tells that no usable key is left.
 func Parse(doc []byte) (Set, error) {
+	keys, err := parse(doc, func(m members) bool { return m.Kid != "" })
+	if err != nil {
+		return Set{}, err
+	}
+	return NewSet(keys...)
+}
+
+// ParseClient reads the JWK Set of a client, as Parse does, but takes what clients write: a
+// key needs no kid, two may share one, and an RSA key without alg is there twice, for
+// RS256 and for PS256.
+func ParseClient(doc []byte) ([]Key, error) {
+	var both []bool
+	keys, err := parse(doc, func(m members) bool {
+		both = append(both, m.Kty == "RSA" && m.Alg == "")
+		return true
+	})
+	for i := len(keys) - 1; i >= 0; i-- {
+		if both[i] {
+			twin := keys[i]
+			twin.Alg = oauth.PS256
+			keys = slices.Insert(keys, i+1, twin)
+		}
+	}
+	return keys, err
+}
+
+// parse reads the keys that are for us and that take accepts, which is called for each
+// other key that could be used.
+func parse(doc []byte, take func(members) bool) ([]Key, error) {
 	if len(doc) > MaxSize {
-		return Set{}, fmt.Errorf("jwks: the document has more than %d octets", MaxSize)
+		return nil, fmt.Errorf("jwks: the document has more than %d octets", MaxSize)
 	}
 	top, err := object(doc)
 	if err != nil {
-		return Set{}, fmt.Errorf("jwks: the document %w", err)
+		return nil, fmt.Errorf("jwks: the document %w", err)
 	}
 	var raw []json.RawMessage
 	if err := json.Unmarshal(top["keys"], &raw); err != nil || raw == nil {
-		return Set{}, errors.New(`jwks: the document's "keys" is not an array`)
+		return nil, errors.New(`jwks: the document's "keys" is not an array`)
 	}
 	if len(raw) > MaxKeys {
-		return Set{}, fmt.Errorf("jwks: the document has more than %d keys", MaxKeys)
+		return nil, fmt.Errorf("jwks: the document has more than %d keys", MaxKeys)
 	}
 	var keys []Key
 	for i, r := range raw {
-		k, err := parseKey(r)
+		k, err := parseKey(r, take)
 		if err != nil {
-			return Set{}, fmt.Errorf("jwks: key number %d of the document: it %w", i+1, err)
+			return nil, fmt.Errorf("jwks: key number %d of the document: it %w", i+1, err)
 		}
 		if k.Public != nil {
 			keys = append(keys, k)
 		}
 	}
 	if len(keys) == 0 {
-		return Set{}, ErrNoKey
+		return nil, ErrNoKey
 	}
-	return NewSet(keys...)
+	return keys, nil
 }
 
 // object reads one JSON object and refuses a member that stands twice.
@@ -146,7 +176,7 @@ func object(doc []byte) (map[string]json.RawMessage, error) {
 var private = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
 // parseKey reads one JWK. The zero Key stands for one that is not for us.
-func parseKey(doc []byte) (Key, error) {
+func parseKey(doc []byte, take func(members) bool) (Key, error) {
 	raw, err := object(doc)
 	if err != nil {
 		return Key{}, err
@@ -174,7 +204,7 @@ func parseKey(doc []byte) (Key, error) {
 			return Key{}, nil
 		}
 	}
-	if m.Use != "" && m.Use != "sig" || m.JetonUse != "" && m.JetonUse != useFeed || m.Kid == "" {
+	if m.Use != "" && m.Use != "sig" || m.JetonUse != "" && m.JetonUse != useFeed {
 		return Key{}, nil
 	}
 	alg, pub, err := m.public()
@@ -182,12 +212,14 @@ func parseKey(doc []byte) (Key, error) {
 		return Key{}, err
 	}
 	switch m.Alg {
-	case "":
-		m.Alg = alg
-	case oauth.RS256, oauth.PS256, oauth.ES256, oauth.ES384, oauth.EdDSA:
+	case "", oauth.RS256, oauth.PS256, oauth.ES256, oauth.ES384, oauth.EdDSA:
 	default:
 		return Key{}, nil
 	}
+	if !take(m) {
+		return Key{}, nil
+	}
+	m.Alg = cmp.Or(m.Alg, alg)
 	return Key{ID: m.Kid, Alg: m.Alg, Public: pub, Feed: m.JetonUse == useFeed}, check(m.Alg, pub)
 }
 
