@@ -28,39 +28,39 @@ type Metadata struct {
 	ACRs      []string
 	UILocales []string
 	Profile   spec.Profile // the whole server's
+	// Certificates tells whether clients' certificates can arrive.
+	Certificates bool
 
 	shown document
 }
 
 type metadata struct {
-	Issuer               string               `json:"issuer"`
-	Authorization        string               `json:"authorization_endpoint"`
-	Token                string               `json:"token_endpoint"`
-	PAR                  string               `json:"pushed_authorization_request_endpoint"`
-	JWKS                 string               `json:"jwks_uri"`
-	UserInfo             string               `json:"userinfo_endpoint"`
-	Revocation           string               `json:"revocation_endpoint"`
-	Introspection        string               `json:"introspection_endpoint"`
-	Feed                 string               `json:"revocation_feed_endpoint"`
-	EndSession           string               `json:"end_session_endpoint"`
-	Scopes               []string             `json:"scopes_supported"`
-	Claims               []string             `json:"claims_supported"`
-	ResponseTypes        []oauth.ResponseType `json:"response_types_supported"`
-	ResponseModes        []oauth.ResponseMode `json:"response_modes_supported"`
-	GrantTypes           []oauth.GrantType    `json:"grant_types_supported"`
-	SubjectTypes         []string             `json:"subject_types_supported"`
-	IDTokenAlgs          []oauth.Alg          `json:"id_token_signing_alg_values_supported"`
-	AuthMethods          []oauth.AuthMethod   `json:"token_endpoint_auth_methods_supported"`
-	RevocationMethods    []oauth.AuthMethod   `json:"revocation_endpoint_auth_methods_supported"`
-	IntrospectionMethods []string             `json:"introspection_endpoint_auth_methods_supported"`
-	IntrospectionAlgs    []oauth.Alg          `json:"introspection_signing_alg_values_supported"`
-	ChallengeMethods     []string             `json:"code_challenge_methods_supported"`
-	ClaimTypes           []string             `json:"claim_types_supported"`
-	Prompts              []string             `json:"prompt_values_supported"`
-	ACRs                 []string             `json:"acr_values_supported"`
-	UILocales            []string             `json:"ui_locales_supported,omitempty"`
-	IssParameter         bool                 `json:"authorization_response_iss_parameter_supported"`
-	ClaimsParameter      bool                 `json:"claims_parameter_supported"`
+	Issuer            string               `json:"issuer"`
+	Authorization     string               `json:"authorization_endpoint"`
+	Token             string               `json:"token_endpoint"`
+	PAR               string               `json:"pushed_authorization_request_endpoint"`
+	JWKS              string               `json:"jwks_uri"`
+	UserInfo          string               `json:"userinfo_endpoint"`
+	Revocation        string               `json:"revocation_endpoint"`
+	Introspection     string               `json:"introspection_endpoint"`
+	Feed              string               `json:"revocation_feed_endpoint"`
+	EndSession        string               `json:"end_session_endpoint"`
+	Scopes            []string             `json:"scopes_supported"`
+	Claims            []string             `json:"claims_supported"`
+	ResponseTypes     []oauth.ResponseType `json:"response_types_supported"`
+	ResponseModes     []oauth.ResponseMode `json:"response_modes_supported"`
+	GrantTypes        []oauth.GrantType    `json:"grant_types_supported"`
+	SubjectTypes      []string             `json:"subject_types_supported"`
+	IDTokenAlgs       []oauth.Alg          `json:"id_token_signing_alg_values_supported"`
+	IntrospectionAlgs []oauth.Alg          `json:"introspection_signing_alg_values_supported"`
+	ChallengeMethods  []string             `json:"code_challenge_methods_supported"`
+	ClaimTypes        []string             `json:"claim_types_supported"`
+	Prompts           []string             `json:"prompt_values_supported"`
+	ACRs              []string             `json:"acr_values_supported"`
+	UILocales         []string             `json:"ui_locales_supported,omitempty"`
+	IssParameter      bool                 `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParameter   bool                 `json:"claims_parameter_supported"`
+	clientMetadata
 	requestMetadata
 }
 
@@ -92,8 +92,6 @@ func (m *Metadata) describe() metadata {
 		GrantTypes:        m.grantTypes(),
 		SubjectTypes:      []string{"public"},
 		IDTokenAlgs:       m.idAlgs(),
-		AuthMethods:       m.Methods,
-		RevocationMethods: m.Methods,
 		IntrospectionAlgs: m.answerAlgs(),
 		ChallengeMethods:  []string{oauth.CodeChallengeS256},
 		ClaimTypes:        []string{"normal"},
@@ -102,10 +100,11 @@ func (m *Metadata) describe() metadata {
 		UILocales:         m.UILocales,
 		IssParameter:      true,
 		ClaimsParameter:   true,
+		clientMetadata:    m.clients(),
 		requestMetadata:   m.requests(),
 	}
 	m.narrow(&doc)
-	doc.IntrospectionMethods = introspectionMethods(doc.AuthMethods)
+	doc.IntrospectionMethods = introspectionMethods(doc.Methods)
 	return doc
 }
 

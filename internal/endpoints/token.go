@@ -41,7 +41,14 @@ func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.failClient(w, r, err)
 		return
 	}
-	out, err := t.Redeem.Redeem(r.Context(), redeem.Request{Client: client, Params: params, Origin: t.origin(w, r), Head: head})
+	cnf, refusal := t.bind(r, client)
+	if refusal != nil {
+		t.failClient(w, r, refusal)
+		return
+	}
+	out, err := t.Redeem.Redeem(r.Context(), redeem.Request{
+		Client: client, Params: params, Origin: t.origin(w, r), Head: head, Confirmation: cnf,
+	})
 	if err != nil {
 		t.failClient(w, r, err)
 		return

@@ -78,6 +78,9 @@ func (u *UserInfo) answer(r *http.Request, token string) (map[string]any, error)
 	if err != nil {
 		return nil, err
 	}
+	if refusal := u.holds(r, t.Confirmation); refusal != nil {
+		return nil, refusal
+	}
 	client, ok := u.Directory.Client(t.ClientID)
 	if !ok || !t.For(u.Issuer) && !client.UserinfoAnyAudience {
 		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is for another audience: ask for one without a resource")

@@ -26,11 +26,6 @@ func asksForCertificates(c *config.Config) bool {
 	return c.TLS != nil && (c.TLS.ClientAuth == config.ClientAuthRequest || len(c.TLS.ClientCA) > 0)
 }
 
-// certificatesArrive tells whether a client's certificate can be seen at all.
-func certificatesArrive(c *config.Config) bool {
-	return asksForCertificates(c) || c.BehindProxy != nil && c.BehindProxy.ClientCertHeader != ""
-}
-
 // clientCA are the authorities that may sign the certificates of tls_client_auth: nil for
 // the system's.
 func clientCA(c *config.Config) (*x509.CertPool, error) {
@@ -50,7 +45,7 @@ func (s *Server) methods() ([]clientauth.Method, error) {
 	all := []clientauth.Method{clientauth.SecretBasic{}, clientauth.SecretPost{}, &clientauth.PrivateKeyJWT{
 		Issuer: c.Issuer, Token: c.Issuer + "/token", Keys: s.signed, Store: s.store, Audit: s.audit,
 	}}
-	if certificatesArrive(c) {
+	if c.Certificates() {
 		roots, err := clientCA(c)
 		if err != nil {
 			return nil, err

@@ -79,7 +79,7 @@ func waiting(old, now *config.Config) []string {
 		"tls":                {old.TLS != nil, now.TLS != nil}, "behind_proxy": {old.BehindProxy, now.BehindProxy},
 		"introspection": {old.Introspection, now.Introspection}, "brand": {old.Brand, now.Brand}, "sessions": {old.Sessions, now.Sessions}, "keys": {old.Keys, now.Keys},
 		"password": {old.Password, now.Password}, "log": {old.Log, now.Log},
-		"profile": {old.Profile, now.Profile}, "outbound": {old.Outbound, now.Outbound}, "tls.client_ca": {clientCA(old), clientCA(now)},
+		"profile": {old.Profile, now.Profile}, "outbound": {old.Outbound, now.Outbound}, "tls.client_ca": {certificates(old), certificates(now)},
 		"high_water": {old.HighWater, now.HighWater}, "revocation_journal": {old.RevocationJournal, now.RevocationJournal},
 	} {
 		if !reflect.DeepEqual(values[0], values[1]) {
@@ -90,8 +90,8 @@ func waiting(old, now *config.Config) []string {
 	return keys
 }
 
-// clientCA is what decides which TLS clients' certificates are taken.
-func clientCA(c *config.Config) []string {
+// certificates are what decides which TLS clients' certificates are taken.
+func certificates(c *config.Config) []string {
 	if c.TLS == nil {
 		return nil
 	}

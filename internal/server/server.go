@@ -176,7 +176,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	routes, err := endpoints.Routes(prefix(c.Issuer), endpoints.All{
 		Metadata: &endpoints.Metadata{
 			Issuer: c.Issuer, Directory: dir, Redeem: dispatcher, Methods: clients.Methods(),
-			ACRs: login.ACRs(), UILocales: locales(), Profile: c.Profile,
+			ACRs: login.ACRs(), UILocales: locales(), Profile: c.Profile, Certificates: c.Certificates(),
 		},
 		JWKS:       &endpoints.JWKS{Ring: s.ring},
 		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher, Revoked: s.revoked},

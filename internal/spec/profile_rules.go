@@ -155,11 +155,11 @@ func (c Client) fapiAlgorithms(p *problems, known Resources) {
 
 // fapiKeys asks for one key that the client may sign by.
 func (c Client) fapiKeys(p *problems, algs []oauth.Alg, rule string) {
-	set, err := jwks.Parse([]byte(c.JWKS))
+	set, err := jwks.ParseClient([]byte(c.JWKS))
 	if err != nil {
 		return // at jwks_uri, or reported
 	}
-	if !slices.ContainsFunc(set.Keys(), func(k jwks.Key) bool { return slices.Contains(algs, k.Alg) }) {
+	if !slices.ContainsFunc(set, func(k jwks.Key) bool { return slices.Contains(algs, k.Alg) }) {
 		p.breaks("jwks", c.Profile, fapiJWT, rule+"; add a key for one of them")
 	}
 }
