@@ -176,7 +176,7 @@ func (p *parser) value() (string, error) {
 			return text(b)
 		case !quoted && (c == '+' || strings.HasPrefix(p.s[p.i:], p.sep)):
 			return text(b[:end])
-		case !quoted && p.sep == "," && strings.IndexByte(`";<>`, c) >= 0:
+		case c == 0, !quoted && p.sep == "," && strings.IndexByte(`";<>`, c) >= 0:
 			return "", fmt.Errorf(`has the character %q in a value: write \ before it`, c)
 		}
 		b = append(b, c)

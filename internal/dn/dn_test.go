@@ -108,7 +108,7 @@ func TestParseRefuses(t *testing.T) {
 	for _, text := range []string{
 		"", " ", "shop", "CN", "CN=", "CN=shop,", "CN=shop,,C=CH", "=shop", "XX=shop", "2=x", "2.5.04.3=x", "2.5.=x",
 		`CN=shop\`, `CN=a\z`, `CN="shop`, `CN="shop"x`, `CN=a;b`, `CN=a<b`, "CN=#", "CN=#zz", "CN=#0201", "CN=#020107", "CN=#0c0473686f7000",
-		`CN=\ff`, "CN=\xff", "CN=a+", "CN=a++L=b", strings.Repeat("CN=a,", 1000) + "CN=a",
+		`CN=\ff`, "CN=a\x00", "C N=shop", ",CN=shop", "CN=\xff", "CN=a+", "CN=a++L=b", strings.Repeat("CN=a,", 1000) + "CN=a",
 	} {
 		if n, err := dn.Parse(text); err == nil {
 			t.Errorf("%q is taken as %v", text, n)

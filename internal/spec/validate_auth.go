@@ -34,7 +34,7 @@ func (c Client) validateAuth(p *problems) {
 		p.add("tls_client_auth_subject_dn", "has no use with auth_method %s: remove it, or write auth_method: tls_client_auth", c.AuthMethod)
 	case subject != "":
 		if _, err := dn.Parse(subject); err != nil {
-			p.add("tls_client_auth_subject_dn", "%s %s: write it as RFC 4514 does, for instance CN=shop,O=Example", quote(subject), err)
+			p.add("tls_client_auth_subject_dn", "%s is not a distinguished name, since it %s: write it as RFC 4514 does, for instance CN=shop,O=Example", quote(subject), err)
 		}
 	}
 	if c.DPoPBound && c.MTLSBound {
