@@ -42,6 +42,9 @@ func (i Code) Redeem(ctx context.Context, r Request) (Issued, error) {
 	if !g.Live() {
 		return Issued{}, notOurs("code")
 	}
+	if !r.Client.Confidential() {
+		g.Details.Confirmation = r.Confirmation
+	}
 	out, expires, err := i.answer(r, &g, g.Code.Nonce)
 	if err != nil {
 		return Issued{}, err
@@ -64,7 +67,11 @@ func (i Code) Redeem(ctx context.Context, r Request) (Issued, error) {
 	if !won {
 		return Issued{}, i.lost(ctx, r, presented)
 	}
-	i.Grants.Moved(g.ID, 1, i.Store.Now(), idle, expires)
+	if g.Details.Confirmation != (oauth.Confirmation{}) {
+		i.Grants.Forget(g.ID) // memory does not know the key yet
+	} else {
+		i.Grants.Moved(g.ID, 1, i.Store.Now(), idle, expires)
+	}
 	return out, nil
 }
 

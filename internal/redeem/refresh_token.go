@@ -80,6 +80,9 @@ func (i Refresh) once(ctx context.Context, r Request, recall bool) (out Issued, 
 			return out, false, err
 		}
 	}
+	if refusal := bound(r, &g); refusal != nil {
+		return out, false, refusal
+	}
 	now := i.Store.Now()
 	if !g.Live() || !now.Before(g.AbsoluteAt) || !now.Before(g.IdleAt) {
 		return out, recalled, notOurs("refresh token")

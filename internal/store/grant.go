@@ -168,8 +168,17 @@ func (tx *Tx) SpendCode(g *Grant, idleAt, tokensUntil time.Time) (won bool, err 
 	if err != nil {
 		return false, err
 	}
-	n, err := tx.change(`UPDATE grants SET number = 1, code = ?, unredeemed_until = 0, rotated_at = ?, idle_at = ?, tokens_until = ?
-		WHERE id = ? AND number = 0 AND`+live, string(code), millis(tx.now), millis(idleAt), millis(tokensUntil), g.ID[:])
+	details := "" // as they were
+	if g.Details.Confirmation != (oauth.Confirmation{}) {
+		text, err := json.Marshal(g.Details)
+		if err != nil {
+			return false, err
+		}
+		details = string(text)
+	}
+	n, err := tx.change(`UPDATE grants SET number = 1, code = ?, unredeemed_until = 0, rotated_at = ?, idle_at = ?, tokens_until = ?,
+		details = CASE WHEN ? = '' THEN details ELSE ? END
+		WHERE id = ? AND number = 0 AND`+live, string(code), millis(tx.now), millis(idleAt), millis(tokensUntil), details, details, g.ID[:])
 	return n == 1, err
 }
 

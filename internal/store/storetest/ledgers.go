@@ -8,6 +8,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
@@ -42,6 +43,8 @@ func testGrants(t *testing.T, f *fixture) {
 	})
 	f.clock.Advance(time.Second)
 	idle, until := Begin.Add(20*time.Hour), Begin.Add(time.Hour)
+	g.Details.Confirmation = oauth.Confirmation{X5TS256: "c"} // whose key it is shows with the code
+	want.Details.Confirmation = g.Details.Confirmation
 	f.write(func(tx *store.Tx) error {
 		won, err := tx.SpendCode(&g, idle, until)
 		again, aerr := tx.SpendCode(&g, idle, until)
