@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -183,5 +184,49 @@ func TestRefusedStart(t *testing.T) {
 	if c, err := net.Dial("tcp", i.addr); err == nil {
 		c.Close()
 		t.Error("it listens all the same")
+	}
+}
+
+// TestCiphers has clients of TLS 1.2 get the suites that RFC 9325 §4.2 recommends and no
+// other, and older clients nothing.
+func TestCiphers(t *testing.T) {
+	t.Parallel()
+	i := start(t, secure)
+	recommended := []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	}
+	connect := func(c *tls.Config) error {
+		c.RootCAs = i.roots()
+		c.ServerName = "localhost"
+		conn, err := tls.Dial("tcp", i.addr, c)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	tried, taken := 0, 0
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		if !slices.Contains(s.SupportedVersions, tls.VersionTLS12) {
+			continue
+		}
+		tried++
+		err := connect(&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{s.ID}})
+		if err == nil {
+			taken++
+		}
+		if err == nil && !slices.Contains(recommended, s.ID) {
+			t.Errorf("%s is spoken", s.Name)
+		}
+	}
+	// A certificate has a key of one kind, and two suites go with it.
+	if tried < 10 || taken != 2 {
+		t.Errorf("of %d suites %d are spoken, want 2", tried, taken)
+	}
+	if err := connect(&tls.Config{MinVersion: tls.VersionTLS13}); err != nil {
+		t.Errorf("TLS 1.3: %v", err)
+	}
+	if err := connect(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}); err == nil {
+		t.Error("TLS 1.1 is spoken")
 	}
 }

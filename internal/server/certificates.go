@@ -74,7 +74,7 @@ func (s *Server) warnOfProxy(dir *directory.Directory) {
 // sent as well.
 func (s *Server) tlsConfig(c *config.Config) *tls.Config {
 	t := &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		MinVersion: tls.VersionTLS12, CipherSuites: ciphers, NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil },
 	}
 	if asksForCertificates(c) {
