@@ -83,9 +83,14 @@ func startAt(t *testing.T, issuer string) *site {
 
 func startWith(t *testing.T, issuer string, hasher *password.Hasher) *site {
 	t.Helper()
+	return startConfig(t, issuer, testConfig, hasher)
+}
+
+func startConfig(t *testing.T, issuer, text string, hasher *password.Hasher) *site {
+	t.Helper()
 	s := &site{t: t, issuer: issuer, clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), log: &bytes.Buffer{}}
 	env := map[string]string{"KEK": keys.NewKEK(), "SECRET": secretText, "PASSWORD": password1}
-	text := strings.Replace(testConfig, "ISSUER", issuer, 1)
+	text = strings.Replace(text, "ISSUER", issuer, 1)
 	if strings.HasPrefix(issuer, "http:") {
 		text = strings.Replace(text, "behind_proxy: {trusted: [10.0.0.0/8]}\n", "", 1)
 	}
