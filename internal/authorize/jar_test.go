@@ -364,6 +364,37 @@ func FuzzRequestObject(f *testing.F) {
 	})
 }
 
+// Whatever the query is, who must push is refused otherwise, who must sign too, and no
+// address but a registered one is answered to.
+func FuzzRequest(f *testing.F) {
+	fix := openSigning(f)
+	f.Add(params("client_id", "signer").Encode())
+	f.Add(params("client_id", "bank", "request_uri", fix.pushedURI("bank")).Encode())
+	f.Add(params("client_id", "strict", "request_uri", oauth.RequestURIPrefix).Encode())
+	f.Add(outside("signer", fix.object("signer"), "redirect_uri", callback).Values().Encode())
+	f.Add("client_id=signer&request_uri=https://evil.example/&request=a.b.c")
+	f.Add(params("client_id", "signer", "authorization_details", `[{"type":"account","locations":["x"]}]`, "resource", orders).Encode())
+	f.Fuzz(func(t *testing.T, query string) {
+		params, refusal := web.Query(&http.Request{URL: &url.URL{RawQuery: query}})
+		if refusal != nil {
+			return
+		}
+		parsed, err := fix.take(t.Context(), params)
+		if err != nil && code(err) == "" {
+			t.Fatal(err)
+		}
+		if parsed.To != nil && parsed.Request.RedirectURI != "" && !slices.Contains(parsed.Client.RedirectURIs, parsed.Request.RedirectURI) && parsed.Client.ID != "many" {
+			t.Fatalf("an answer to %q", parsed.Request.RedirectURI)
+		}
+		if err != nil {
+			return
+		}
+		if c := parsed.Client; c.RequirePAR && len(parsed.Request.Pushed) == 0 || c.RequireSignedRequest {
+			t.Fatalf("%s was let through with %q", c.ID, query)
+		}
+	})
+}
+
 // What a header says of itself is read within bounds, whatever it is.
 func FuzzUnverifiedObject(f *testing.F) {
 	fix := openSigning(f)

@@ -133,7 +133,7 @@ func openSigning(t testing.TB) *fixture {
 		AuthMethod: oauth.ClientSecretBasic, RedirectURIs: []string{callback}, JWKS: publicKeys(t),
 		GrantTypes: []oauth.GrantType{oauth.AuthorizationCode, oauth.RefreshToken},
 		Scopes:     []string{"openid", "email", "offline_access", "orders:read", "vault:open"}, Resources: []string{orders, vault},
-		FirstParty: true,
+		FirstParty: true, AuthorizationDetailsTypes: []string{"account"},
 	}
 	f.client("signer", base, func(*store.Client) {})
 	f.client("bank", base, func(c *store.Client) {
