@@ -65,13 +65,14 @@ const (
 	GrantUsed      Type = "grant.used"
 	SessionTouched Type = "session.touched"
 	AssertionUsed  Type = "client.assertion_used"
+	ProofUsed      Type = "client.proof_used"
 	Housekeeping   Type = "store.housekeeping"
 	Transferred    Type = "store.transferred" // rows were moved as they are, or a command noted how far it is
 )
 
 var routine = map[Type]bool{
 	FlowBegun: true, RequestPushed: true, CodeRedeemed: true, GrantRotated: true, GrantUsed: true,
-	SessionTouched: true, AssertionUsed: true, Housekeeping: true, Transferred: true,
+	SessionTouched: true, AssertionUsed: true, ProofUsed: true, Housekeeping: true, Transferred: true,
 }
 
 // Critical events call for a person at once.

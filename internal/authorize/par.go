@@ -26,6 +26,8 @@ const pushedBytes = 32
 type PushRequest struct {
 	Client *store.Client
 	Params web.Params
+	// JKT is the thumbprint of the DPoP key that the push was proved by; empty: of none.
+	JKT    string
 	Origin audit.Origin
 }
 
@@ -37,7 +39,7 @@ func (f *Flows) Push(ctx context.Context, r PushRequest) (requestURI string, err
 		return "", oauth.Refuse(oauth.InvalidRequest, "request_uri must not be pushed: send the parameters, or a request object in request")
 	}
 	// The client is known, however it said who it is.
-	parsed, err := f.read(ctx, r.Params.With("client_id", r.Client.ID), via{pushed: true})
+	parsed, err := f.read(ctx, r.Params.With("client_id", r.Client.ID), via{pushed: true, jkt: r.JKT})
 	if err != nil {
 		return "", err
 	}

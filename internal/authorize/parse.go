@@ -64,6 +64,7 @@ var checks = []func(*parsing) *oauth.Error{
 	(*parsing).responseType,
 	(*parsing).grantType,
 	(*parsing).codeChallenge,
+	(*parsing).dpopKey,
 	(*parsing).nonce,
 	(*parsing).resource,
 	(*parsing).details,

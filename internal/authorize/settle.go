@@ -158,7 +158,7 @@ func (t *settling) grant(who *store.Session) error {
 		Client: t.Client.ID, Subject: who.Subject, Rev: t.head,
 		AbsoluteAt: t.tx.Now().Add(t.Client.RefreshToken.Absolute.Std()),
 		Code: &store.CodeDetails{
-			RedirectURI: r.RedirectURI, RedirectURISent: r.RedirectURISent, Challenge: r.Challenge, Nonce: r.Nonce,
+			RedirectURI: r.RedirectURI, RedirectURISent: r.RedirectURISent, Challenge: r.Challenge, Nonce: r.Nonce, JKT: r.JKT,
 		},
 		Details: store.GrantDetails{
 			Scopes: r.Scopes, Resources: r.Resources, ResourceAsked: r.ResourceAsked, Claims: r.Claims,

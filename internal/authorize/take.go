@@ -11,8 +11,9 @@ import (
 
 // via says how a request came.
 type via struct {
-	pushed bool // by its client, to the endpoint for that (RFC 9126)
-	signed bool // in a request object (RFC 9101)
+	pushed bool   // by its client, to the endpoint for that (RFC 9126)
+	signed bool   // in a request object (RFC 9101)
+	jkt    string // with a proof by this DPoP key (RFC 9449 §10.1)
 }
 
 // take reads and checks a request in whichever form it came to the authorization

@@ -12,9 +12,11 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/clientauth"
+	"github.com/jeton-auth/jeton/internal/proof"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/dpop"
 	"github.com/jeton-auth/jeton/oauth/mtls"
 )
 
@@ -26,6 +28,8 @@ type Door struct {
 	Base string
 	// Shown says where clients' certificates come from.
 	Shown mtls.Source
+	// Proofs takes DPoP proofs.
+	Proofs *proof.Proofs
 }
 
 // address is that of the door which a request came through: never by its Host.
@@ -91,22 +95,30 @@ func (d *Door) failClient(w http.ResponseWriter, r *http.Request, err error) {
 	d.fail(w, r, err)
 }
 
-// challenge answers as RFC 6750 §3 says. scope is what a token needs here.
+// challenge answers as RFC 6750 §3 and RFC 9449 §7.1 say: of the two schemes the one that
+// was used comes first, with the error. scope is what a token needs here.
 func (d *Door) challenge(w http.ResponseWriter, r *http.Request, e *oauth.Error, scope string) {
 	if e.Cause != nil {
 		d.fail(w, r, e)
 		return
 	}
-	header := `Bearer realm="jeton"`
-	status := http.StatusUnauthorized
+	said, status := "", http.StatusUnauthorized
 	if e.Code != "" {
-		header += `, error="` + string(e.Code) + `", error_description="` + e.Safe() + `"`
+		said = `, error="` + string(e.Code) + `", error_description="` + e.Safe() + `"`
+	}
+	switch e.Code {
+	case "", oauth.InvalidDPoPProof, oauth.UseDPoPNonce:
+	case oauth.InsufficientScope:
+		said += `, scope="` + scope + `"`
+		fallthrough
+	default:
 		status = e.Code.Status()
 	}
-	if e.Code == oauth.InsufficientScope {
-		header += `, scope="` + scope + `"`
+	used, other := `Bearer realm="jeton"`, `DPoP algs="`+dpop.List(dpop.Algs())+`"`
+	if p, _ := authorization(r.Header.Get("Authorization")); p.dpop {
+		used, other = other, used
 	}
-	w.Header().Set("WWW-Authenticate", header)
+	w.Header()["Www-Authenticate"] = []string{used + said, other}
 	web.JSON(w, status, errorBody{e.Code, e.Safe()})
 }
 
@@ -122,7 +134,7 @@ func openToAll(next http.HandlerFunc) http.HandlerFunc {
 
 var (
 	anyOrigin = []string{"*"}
-	exposed   = []string{"WWW-Authenticate, X-Request-Id, Retry-After"}
+	exposed   = []string{"WWW-Authenticate, DPoP-Nonce, X-Request-Id, Retry-After"}
 )
 
 // preflight answers a CORS preflight request.

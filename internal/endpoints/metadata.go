@@ -16,6 +16,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/dpop"
 )
 
 // Metadata is both discovery documents (OpenID Connect Discovery §3, RFC 8414 §2).
@@ -60,6 +61,7 @@ type metadata struct {
 	UILocales         []string             `json:"ui_locales_supported,omitempty"`
 	IssParameter      bool                 `json:"authorization_response_iss_parameter_supported"`
 	ClaimsParameter   bool                 `json:"claims_parameter_supported"`
+	DPoPAlgs          []oauth.Alg          `json:"dpop_signing_alg_values_supported"` // RFC 9449 §5.1
 	clientMetadata
 	requestMetadata
 }
@@ -100,6 +102,7 @@ func (m *Metadata) describe() metadata {
 		UILocales:         m.UILocales,
 		IssParameter:      true,
 		ClaimsParameter:   true,
+		DPoPAlgs:          dpop.Algs(),
 		clientMetadata:    m.clients(),
 		requestMetadata:   m.requests(),
 	}

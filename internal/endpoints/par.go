@@ -5,6 +5,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/authorize"
 	"github.com/jeton-auth/jeton/internal/clientauth"
+	"github.com/jeton-auth/jeton/internal/proof"
 	"github.com/jeton-auth/jeton/internal/web"
 )
 
@@ -31,7 +32,12 @@ func (p *PAR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.failClient(w, r, err)
 		return
 	}
-	uri, err := p.Flows.Push(r.Context(), authorize.PushRequest{Client: client, Params: params, Origin: p.origin(w, r)})
+	made, err := p.prove(w, r, proof.Request{Algs: client.Profile.SigningAlgs()})
+	if err != nil {
+		p.failClient(w, r, err)
+		return
+	}
+	uri, err := p.Flows.Push(r.Context(), authorize.PushRequest{Client: client, Params: params, JKT: made.JKT, Origin: p.origin(w, r)})
 	if err != nil {
 		p.failClient(w, r, err)
 		return

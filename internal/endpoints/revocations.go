@@ -211,9 +211,8 @@ func (v *Revocations) admit(w http.ResponseWriter, r *http.Request) (may func() 
 	if refusal != nil {
 		return nil, p, refusal
 	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, oauth.TokenTypeBearer) {
-		may, err := v.byToken(strings.TrimSpace(token))
+	if shown, ok := authorization(r.Header.Get("Authorization")); ok {
+		may, err := v.byToken(w, r, shown)
 		return may, p, err
 	}
 	res, ok := v.Clients.Resource(clientauth.Request{Header: r.Header}) // never by secrets in a URL
@@ -226,8 +225,8 @@ func (v *Revocations) admit(w http.ResponseWriter, r *http.Request) (may func() 
 	}, p, nil
 }
 
-func (v *Revocations) byToken(token string) (may func() bool, err error) {
-	t, err := v.Reader.Access(token, v.Store.Now())
+func (v *Revocations) byToken(w http.ResponseWriter, r *http.Request, shown presented) (may func() bool, err error) {
+	t, err := v.Reader.Access(shown.token, v.Store.Now())
 	switch {
 	case errors.Is(err, tokens.ErrInvalid):
 		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is not valid here, or not any more")
@@ -236,7 +235,14 @@ func (v *Revocations) byToken(token string) (may func() bool, err error) {
 	case !t.For(oauth.FeedResource(v.Issuer)) || !t.HasScope(oauth.ScopeFeed):
 		return nil, errFeedScope
 	}
-	token = strings.Clone(token)
+	client, ok := v.Directory.Client(t.ClientID)
+	if !ok {
+		return nil, oauth.Refuse(oauth.InvalidToken, "the client of the access token is no longer registered here")
+	}
+	if err := v.holds(w, r, shown, t.Confirmation, client); err != nil {
+		return nil, err
+	}
+	token := strings.Clone(shown.token)
 	return func() bool {
 		_, err := v.Reader.Access(token, v.Store.Now())
 		return err == nil
@@ -247,7 +253,7 @@ func (v *Revocations) byToken(token string) (may func() bool, err error) {
 // tried.
 func (v *Revocations) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch e := oauth.AsError(err); e.Code {
-	case oauth.InvalidToken, oauth.InsufficientScope:
+	case oauth.InvalidToken, oauth.InsufficientScope, oauth.InvalidDPoPProof, oauth.UseDPoPNonce:
 		v.challenge(w, r, e, oauth.ScopeFeed)
 	default:
 		v.failClient(w, r, e)

@@ -41,9 +41,9 @@ func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.failClient(w, r, err)
 		return
 	}
-	cnf, refusal := t.bind(r, client)
-	if refusal != nil {
-		t.failClient(w, r, refusal)
+	cnf, err := t.bind(w, r, client)
+	if err != nil {
+		t.failClient(w, r, err)
 		return
 	}
 	out, err := t.Redeem.Redeem(r.Context(), redeem.Request{

@@ -26,12 +26,12 @@ type UserInfo struct {
 }
 
 func (u *UserInfo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	token, refusal := bearer(w, r)
+	shown, refusal := access(w, r)
 	if refusal != nil {
 		u.challenge(w, r, refusal, oauth.ScopeOpenID)
 		return
 	}
-	info, err := u.answer(r, token)
+	info, err := u.answer(w, r, shown)
 	if err != nil {
 		u.challenge(w, r, oauth.AsError(err), oauth.ScopeOpenID)
 		return
@@ -39,50 +39,53 @@ func (u *UserInfo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	web.JSON(w, http.StatusOK, info)
 }
 
-// bearer takes the token from the Authorization header or, with POST, from the form
+// access takes the token from the Authorization header or, with POST, from the form
 // (RFC 6750 §2.1 and §2.2). It is never taken from the URL.
-func bearer(w http.ResponseWriter, r *http.Request) (string, *oauth.Error) {
+func access(w http.ResponseWriter, r *http.Request) (p presented, refusal *oauth.Error) {
 	auth := r.Header.Values("Authorization")
 	form := r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
 	inForm := ""
 	if form {
 		params, refusal := web.Form(w, r)
 		if refusal != nil {
-			return "", refusal
+			return p, refusal
 		}
 		inForm = params.Get("access_token")
 	}
 	switch {
 	case len(auth) > 1 || len(auth) == 1 && inForm != "":
-		return "", oauth.Refuse(oauth.InvalidRequest, "the request carries more than one token")
+		return p, oauth.Refuse(oauth.InvalidRequest, "the request carries more than one token")
 	case inForm != "":
-		return inForm, nil
+		return presented{token: inForm}, nil
 	case len(auth) == 0:
-		return "", oauth.Refuse("", "send an access token in the Authorization header")
+		return p, oauth.Refuse("", "send an access token in the Authorization header")
 	}
-	scheme, token, _ := strings.Cut(auth[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", oauth.Refuse("", "send an access token as Bearer in the Authorization header")
+	p, known := authorization(auth[0])
+	if !known {
+		return p, oauth.Refuse("", "send an access token as Bearer or DPoP in the Authorization header")
 	}
-	if strings.TrimSpace(token) == "" {
-		return "", oauth.Refuse(oauth.InvalidRequest, "the Authorization header holds no access token")
+	if p.token == "" {
+		return p, oauth.Refuse(oauth.InvalidRequest, "the Authorization header holds no access token")
 	}
-	return strings.TrimSpace(token), nil
+	return p, nil
 }
 
-func (u *UserInfo) answer(r *http.Request, token string) (map[string]any, error) {
-	t, err := u.Reader.Access(token, u.Store.Now())
+func (u *UserInfo) answer(w http.ResponseWriter, r *http.Request, shown presented) (map[string]any, error) {
+	t, err := u.Reader.Access(shown.token, u.Store.Now())
 	if errors.Is(err, tokens.ErrInvalid) {
 		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is expired, revoked or not from here")
 	}
 	if err != nil {
 		return nil, err
 	}
-	if refusal := u.holds(r, t.Confirmation); refusal != nil {
-		return nil, refusal
-	}
 	client, ok := u.Directory.Client(t.ClientID)
-	if !ok || !t.For(u.Issuer) && !client.UserinfoAnyAudience {
+	if !ok {
+		return nil, oauth.Refuse(oauth.InvalidToken, "the client of this token is no longer registered here")
+	}
+	if err := u.holds(w, r, shown, t.Confirmation, client); err != nil {
+		return nil, err
+	}
+	if !t.For(u.Issuer) && !client.UserinfoAnyAudience {
 		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is for another audience: ask for one without a resource")
 	}
 	id, ok := grant.ParseHandle(feed.Handle(t.ID))

@@ -82,6 +82,9 @@ func owned(g *store.Grant, r Request, now time.Time) *oauth.Error {
 	if code == nil || !now.Before(code.ExpiresAt) {
 		return oauth.Refuse(oauth.InvalidGrant, "the code is over: it lives %d seconds", int(grant.CodeLifetime.Seconds()))
 	}
+	if code.JKT != "" && code.JKT != r.Confirmation.JKT {
+		return oauth.Refuse(oauth.InvalidGrant, "the code is bound to another DPoP key: send a proof by the key of the authorization request")
+	}
 	sent := r.Params.Get("redirect_uri")
 	if (sent != "" || code.RedirectURISent) && sent != code.RedirectURI {
 		return oauth.Refuse(oauth.InvalidGrant, "redirect_uri is not exactly the one of the authorization request")

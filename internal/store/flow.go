@@ -30,6 +30,7 @@ type AuthorizationRequest struct {
 	State           string            `json:"state,omitempty"`
 	Nonce           string            `json:"nonce,omitempty"`
 	Challenge       string            `json:"challenge,omitempty"`
+	JKT             string            `json:"dpop_jkt,omitempty"` // thumbprint of the DPoP key of the code
 	Scopes          []string          `json:"scopes,omitempty"`
 	Resources       []GrantedResource `json:"resources,omitempty"`
 	ResourceAsked   bool              `json:"resource_asked,omitempty"`

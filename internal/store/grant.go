@@ -49,6 +49,7 @@ type CodeDetails struct {
 	// the token request must (RFC 6749 §4.1.3).
 	RedirectURISent bool      `json:"redirect_uri_sent,omitempty"`
 	Challenge       string    `json:"challenge,omitempty"` // S256; empty: the request had none
+	JKT             string    `json:"dpop_jkt,omitempty"`  // thumbprint of the DPoP key that must come with it; empty: any
 	Nonce           string    `json:"nonce,omitempty"`     // erased when the code is redeemed
 	ExpiresAt       time.Time `json:"expires_at"`
 }

@@ -130,7 +130,11 @@ func Named(id, subject, clientID string, rev int64) *Token {
 // describe is the introspection answer: the token's claims, said to be active.
 func (t *Token) describe(payload []byte) []byte {
 	answer := make([]byte, 0, len(payload)+64)
-	answer = append(answer, `{"active":true,"token_type":"`+oauth.TokenTypeBearer+`",`...)
+	kind := oauth.TokenTypeBearer
+	if t.Confirmation != nil && t.Confirmation.JKT != "" {
+		kind = oauth.TokenTypeDPoP // RFC 9449 §6.2
+	}
+	answer = append(answer, `{"active":true,"token_type":"`+kind+`",`...)
 	return append(answer, payload[1:]...)
 }
 

@@ -136,4 +136,3 @@ func (p *Prover) ecdsa(sum []byte, hash crypto.Hash, size int) ([]byte, error) {
 	sig.S.FillBytes(raw[size:])
 	return raw, nil
 }
-
