@@ -71,6 +71,9 @@ type BehindProxy struct {
 	// ClientCertHeader is the header in which the proxy sends on a client's certificate, in
 	// PEM, URL-encoded, or base64 of its DER (RFC 9440); empty: none.
 	ClientCertHeader string `yaml:"client_cert_header"`
+	// ClientCA are the PEM certificates of those who may sign a client's own; empty: the
+	// proxy says so by sending on the certificate.
+	ClientCA []byte `yaml:"client_ca"`
 }
 
 // Outbound says what the server may fetch besides public addresses.

@@ -20,6 +20,10 @@ func (r *reader) checkTransport(c *Config, u *url.URL) {
 		}
 	}
 	if p := c.BehindProxy; p != nil {
+		r.checkAuthorities("behind_proxy.client_ca", p.ClientCA)
+		if len(p.ClientCA) > 0 && p.ClientCertHeader == "" {
+			r.add("behind_proxy.client_ca", "has no use without client_cert_header: write the header in which the proxy sends on a client's certificate")
+		}
 		if len(p.Trusted) == 0 {
 			r.add("behind_proxy.trusted", "is required: write the networks of your proxies, as in [10.0.0.0/8]")
 		}

@@ -29,12 +29,18 @@ func asksForCertificates(c *config.Config) bool {
 // clientCA are the authorities that may sign the certificates of tls_client_auth: nil for
 // the system's.
 func clientCA(c *config.Config) (*x509.CertPool, error) {
-	if c.TLS == nil || len(c.TLS.ClientCA) == 0 {
+	var text []byte
+	if c.TLS != nil {
+		text = c.TLS.ClientCA
+	} else if c.BehindProxy != nil {
+		text = c.BehindProxy.ClientCA
+	}
+	if len(text) == 0 {
 		return nil, nil
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(c.TLS.ClientCA) {
-		return nil, errors.New("tls.client_ca holds no PEM certificate")
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, errors.New("client_ca holds no PEM certificate")
 	}
 	return pool, nil
 }
@@ -50,14 +56,14 @@ func (s *Server) methods() ([]clientauth.Method, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, &clientauth.TLSClientAuth{Roots: roots, Proxied: c.BehindProxy != nil, Store: s.store}, clientauth.SelfSignedTLS{Keys: s.signed})
+		all = append(all, &clientauth.TLSClientAuth{Roots: roots, Proxied: c.BehindProxy != nil && roots == nil, Store: s.store}, clientauth.SelfSignedTLS{Keys: s.signed})
 	}
 	return append(all, clientauth.None{}), nil
 }
 
 // warnOfProxy tells what a proxy must do where nobody else can.
 func (s *Server) warnOfProxy(dir *directory.Directory) {
-	if c := s.opts.Config; c.BehindProxy == nil || c.BehindProxy.ClientCertHeader == "" {
+	if c := s.opts.Config; c.BehindProxy == nil || c.BehindProxy.ClientCertHeader == "" || len(c.BehindProxy.ClientCA) > 0 {
 		return
 	}
 	for _, c := range dir.Clients() {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -217,10 +219,26 @@ func TestCertificateFromAProxy(t *testing.T) {
 	ask("self", proxy, mine.Leaf).want(t, 200, "")
 	ask("self", stranger, mine.Leaf).want(t, 401, oauth.InvalidClient)
 	ask("self", proxy, selfSigned(t).Leaf).want(t, 401, oauth.InvalidClient)
+	// Who signed it the proxy has verified, unless we are told whom to trust.
+	foreign := newAuthority(t, "Foreign CA")
+	ask("stock", proxy, foreign.issue(nil).Leaf).want(t, 200, "")
 	ask("stock", proxy, ca.issue(nil).Leaf).want(t, 200, "")
 	ask("stock", stranger, ca.issue(nil).Leaf).want(t, 401, oauth.InvalidClient)
 	ask("stock", proxy, selfSigned(t).Leaf).want(t, 401, oauth.InvalidClient)
 	ask("stock", proxy, ca.issue(func(c *x509.Certificate) { c.NotAfter = testTime.AddDate(0, 0, -1) }).Leaf).want(t, 401, oauth.InvalidClient)
+	if !strings.Contains(i.log.String(), "tls_client_auth rests on it") {
+		t.Error("the operator is not told what the proxy must do")
+	}
+
+	if err := os.WriteFile(filepath.Join(i.dir, "ca.pem"), certPEM(ca.cert), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	i.open(strings.Replace(text, "client_cert_header: X-Client-Cert", "client_cert_header: X-Client-Cert, client_ca: file:ca.pem", 1))
+	ask("stock", proxy, ca.issue(nil).Leaf).want(t, 200, "")
+	ask("stock", proxy, foreign.issue(nil).Leaf).want(t, 401, oauth.InvalidClient)
 }
 
 // What isn't configured is absent from the metadata (RFC 8705 §3.3 and §5).
