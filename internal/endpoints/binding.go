@@ -47,15 +47,16 @@ const dpopHeader = "Dpop"
 
 // presented is an access token, and whether it came under the scheme DPoP.
 type presented struct {
-	token string
-	dpop  bool
+	token  string
+	dpop   bool
+	inForm bool // RFC 6750 §2.2
 }
 
 // authorization reads an Authorization header that bears an access token; ok is false
 // where its scheme is another one.
 func authorization(value string) (p presented, ok bool) {
 	scheme, token, _ := strings.Cut(value, " ")
-	p = presented{strings.TrimSpace(token), strings.EqualFold(scheme, oauth.TokenTypeDPoP)}
+	p = presented{token: strings.TrimSpace(token), dpop: strings.EqualFold(scheme, oauth.TokenTypeDPoP)}
 	return p, p.dpop || strings.EqualFold(scheme, oauth.TokenTypeBearer)
 }
 

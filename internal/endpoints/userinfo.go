@@ -56,7 +56,7 @@ func access(w http.ResponseWriter, r *http.Request) (p presented, refusal *oauth
 	case len(auth) > 1 || len(auth) == 1 && inForm != "":
 		return p, oauth.Refuse(oauth.InvalidRequest, "the request carries more than one token")
 	case inForm != "":
-		return presented{token: inForm}, nil
+		return presented{token: inForm, inForm: true}, nil
 	case len(auth) == 0:
 		return p, oauth.Refuse("", "send an access token in the Authorization header")
 	}
@@ -81,6 +81,9 @@ func (u *UserInfo) answer(w http.ResponseWriter, r *http.Request, shown presente
 	client, ok := u.Directory.Client(t.ClientID)
 	if !ok {
 		return nil, oauth.Refuse(oauth.InvalidToken, "the client of this token is no longer registered here")
+	}
+	if shown.inForm && !client.Profile.BearerInBody() {
+		return nil, oauth.Refuse(oauth.InvalidRequest, "send the access token in the Authorization header")
 	}
 	if err := u.holds(w, r, shown, t.Confirmation, client); err != nil {
 		return nil, err
