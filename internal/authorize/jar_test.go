@@ -411,4 +411,3 @@ func FuzzUnverifiedObject(f *testing.F) {
 		}
 	})
 }
-

@@ -144,4 +144,3 @@ func openSigning(t testing.TB) *fixture {
 	})
 	return f
 }
-
