@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/jeton-auth/jeton/internal/claims"
 	"github.com/jeton-auth/jeton/internal/directory"
@@ -174,9 +176,8 @@ func (j *JWKS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	j.shown.serve(w, r, j.Ring.Generation(), func() ([]byte, error) { return j.Ring.JWKS(), nil })
 }
 
-// cacheFor is how long clients may keep metadata and keys. Keys are published a day
-// before they sign, so that no cache misses one.
-const cacheFor = "public, max-age=300"
+// cacheFor is how long clients may keep metadata and keys.
+var cacheFor = fmt.Sprintf("public, max-age=%d", keys.CacheLifetime/time.Second)
 
 // document is a public JSON document, rendered once for each version of what it
 // shows.

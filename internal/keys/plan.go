@@ -19,9 +19,11 @@ const (
 // feedAlg is the algorithm of the feed's own key.
 const feedAlg = oauth.ES256
 
-// settled is how long a next key is published before it may sign by command: twice
-// the time for which the key set may be cached.
-const settled = 10 * time.Minute
+// CacheLifetime is how long others may keep the key set without looking again.
+const CacheLifetime = 5 * time.Minute
+
+// settled is how long a next key is published before it may sign by command.
+const settled = 2 * CacheLifetime
 
 // line is a succession of keys, one of which is active.
 type line struct {

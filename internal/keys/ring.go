@@ -65,6 +65,8 @@ func (p Policy) check() error {
 		return errors.New("keys: the times to rotate and to publish before can't be negative")
 	case p.Rotate > 0 && p.PublishBefore >= p.Rotate:
 		return fmt.Errorf("keys: a key can't be published %s before it signs when keys rotate each %s; make the first shorter", p.PublishBefore, p.Rotate)
+	case p.Rotate > 0 && p.PublishBefore < CacheLifetime:
+		return fmt.Errorf("keys: a key published %s before it signs is missing where the key set was cached; make it %s or more", p.PublishBefore, CacheLifetime)
 	case p.RetireAfter <= 0:
 		return errors.New("keys: a retired key must stay published for as long as tokens live")
 	}

@@ -282,6 +282,7 @@ func TestPolicyIsChecked(t *testing.T) {
 		"unknown algorithm":   func(p *Policy) { p.Algs = []oauth.Alg{"HS256"} },
 		"none":                func(p *Policy) { p.Algs = []oauth.Alg{"none"} },
 		"published too early": func(p *Policy) { p.PublishBefore = p.Rotate },
+		"published too late":  func(p *Policy) { p.PublishBefore = CacheLifetime - 1 },
 		"negative":            func(p *Policy) { p.Rotate = -1 },
 		"retired at once":     func(p *Policy) { p.RetireAfter = 0 },
 	} {
