@@ -7,15 +7,17 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/jeton-auth/jeton/internal/adminapi"
+	"github.com/jeton-auth/jeton/internal/spec"
 )
 
 type clientCommands struct {
 	List    clientList    `cmd:"" help:"List clients."`
 	Create  clientCreate  `cmd:"" help:"Register a client. A confidential one gets a secret, shown once."`
 	Show    clientShow    `cmd:"" help:"Show a client."`
-	Secret  clientSecret  `cmd:"" help:"Give a client a new secret; the old one is dead at once."`
+	Secret  clientSecret  `cmd:"" help:"Give a client a new secret; the old one is dead at once, or after --overlap."`
 	Disable clientDisable `cmd:"" help:"Switch a client off, with every token it holds."`
 	Enable  clientEnable  `cmd:"" help:"Switch a client on again. What it held before stays dead."`
 	Delete  clientDelete  `cmd:"" help:"Delete a client and kill every token it holds."`
@@ -26,9 +28,9 @@ type clientNamed struct {
 	ID string `arg:"" help:"Client id."`
 }
 
-func (c *clientNamed) act(ctx context.Context, std *streams, method, rest string) error {
+func (c *clientNamed) act(ctx context.Context, std *streams, method, rest string, body any) error {
 	var out adminapi.Client
-	if err := c.call(ctx, std, method, "/clients/"+url.PathEscape(c.ID)+rest, nil, &out); err != nil {
+	if err := c.call(ctx, std, method, "/clients/"+url.PathEscape(c.ID)+rest, body, &out); err != nil {
 		return err
 	}
 	return c.showClients(std, out, out)
@@ -41,6 +43,12 @@ func (in *instance) showClients(std *streams, v any, clients ...adminapi.Client)
 			state := "active"
 			if c.Disabled {
 				state = "disabled"
+			}
+			switch {
+			case c.OldSecret && c.OldSecretUntil.IsZero():
+				state += ", two secrets"
+			case c.OldSecret:
+				state += ", two secrets until " + c.OldSecretUntil.UTC().Format(time.RFC3339)
 			}
 			types := make([]string, len(c.GrantTypes))
 			for i, g := range c.GrantTypes {
@@ -67,25 +75,32 @@ func (c *clientList) Run(ctx context.Context, std *streams) error {
 type clientShow struct{ clientNamed }
 
 func (c *clientShow) Run(ctx context.Context, std *streams) error {
-	return c.act(ctx, std, http.MethodGet, "")
+	return c.act(ctx, std, http.MethodGet, "", nil)
 }
 
-type clientSecret struct{ clientNamed }
+type clientSecret struct {
+	clientNamed
+	Overlap spec.Duration `placeholder:"DURATION" xor:"old" help:"Take the old secret too for this long, as in 24h."`
+	EndOld  bool          `xor:"old" help:"Make no secret; kill the old one, which an overlap still keeps, at once."`
+}
 
 func (c *clientSecret) Run(ctx context.Context, std *streams) error {
-	return c.act(ctx, std, http.MethodPost, "/secret")
+	if c.EndOld {
+		return c.act(ctx, std, http.MethodDelete, "/secret/old", nil)
+	}
+	return c.act(ctx, std, http.MethodPost, "/secret", adminapi.NewSecret{Overlap: c.Overlap})
 }
 
 type clientDisable struct{ clientNamed }
 
 func (c *clientDisable) Run(ctx context.Context, std *streams) error {
-	return c.act(ctx, std, http.MethodPost, "/disable")
+	return c.act(ctx, std, http.MethodPost, "/disable", nil)
 }
 
 type clientEnable struct{ clientNamed }
 
 func (c *clientEnable) Run(ctx context.Context, std *streams) error {
-	return c.act(ctx, std, http.MethodPost, "/enable")
+	return c.act(ctx, std, http.MethodPost, "/enable", nil)
 }
 
 type clientDelete struct{ clientNamed }

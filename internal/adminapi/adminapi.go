@@ -44,8 +44,17 @@ type Client struct {
 	Source    store.Source `json:"source"`
 	Disabled  bool         `json:"disabled"`
 	CreatedAt time.Time    `json:"created_at,omitzero"`
+	// OldSecret tells that the secret before the present one is taken too, until
+	// OldSecretUntil, or without an end where that is absent.
+	OldSecret      bool      `json:"old_secret,omitempty"`
+	OldSecretUntil time.Time `json:"old_secret_until,omitzero"`
 	// Secret is the one that was made just now; it is shown once.
 	Secret string `json:"secret,omitempty"`
+}
+
+// NewSecret asks for a new secret of a client; the old one is taken for Overlap.
+type NewSecret struct {
+	Overlap spec.Duration `json:"overlap,omitzero"`
 }
 
 // Resource is a resource as commands see one.
@@ -85,26 +94,27 @@ func Handler(m *manage.Manager, log *slog.Logger) http.Handler {
 	a := &api{m, log}
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]func(*http.Request) (any, error){
-		"GET /users":                 a.users,
-		"POST /users":                a.createUser,
-		"GET /users/{id}":            a.user,
-		"POST /users/{id}/disable":   a.disableUser(true),
-		"POST /users/{id}/enable":    a.disableUser(false),
-		"POST /users/{id}/password":  a.setPassword,
-		"DELETE /users/{id}":         a.deleteUser,
-		"GET /clients":               a.clients,
-		"POST /clients":              a.createClient,
-		"GET /clients/{id}":          a.client,
-		"POST /clients/{id}/disable": a.disableClient(true),
-		"POST /clients/{id}/enable":  a.disableClient(false),
-		"POST /clients/{id}/secret":  a.newClientSecret,
-		"DELETE /clients/{id}":       a.deleteClient,
-		"GET /resources":             a.resources,
-		"POST /resources":            a.createResource,
-		"DELETE /resources/{id}":     a.deleteResource,
-		"GET /keys":                  a.keys,
-		"POST /keys/rotate":          a.rotateKey,
-		"POST /revocations":          a.revoke,
+		"GET /users":                      a.users,
+		"POST /users":                     a.createUser,
+		"GET /users/{id}":                 a.user,
+		"POST /users/{id}/disable":        a.disableUser(true),
+		"POST /users/{id}/enable":         a.disableUser(false),
+		"POST /users/{id}/password":       a.setPassword,
+		"DELETE /users/{id}":              a.deleteUser,
+		"GET /clients":                    a.clients,
+		"POST /clients":                   a.createClient,
+		"GET /clients/{id}":               a.client,
+		"POST /clients/{id}/disable":      a.disableClient(true),
+		"POST /clients/{id}/enable":       a.disableClient(false),
+		"POST /clients/{id}/secret":       a.newClientSecret,
+		"DELETE /clients/{id}/secret/old": a.endOldSecret,
+		"DELETE /clients/{id}":            a.deleteClient,
+		"GET /resources":                  a.resources,
+		"POST /resources":                 a.createResource,
+		"DELETE /resources/{id}":          a.deleteResource,
+		"GET /keys":                       a.keys,
+		"POST /keys/rotate":               a.rotateKey,
+		"POST /revocations":               a.revoke,
 	} {
 		mux.HandleFunc(pattern, a.door(h))
 	}
@@ -218,14 +228,18 @@ func (a *api) deleteUser(r *http.Request) (any, error) {
 	return struct{}{}, a.m.DeleteUser(r.Context(), by(), r.PathValue("id"))
 }
 
-func showClient(c *store.Client) Client {
-	return Client{Client: c.Client, Source: c.Source, Disabled: c.Disabled, CreatedAt: c.CreatedAt}
+func (a *api) showClient(c *store.Client) Client {
+	shown := Client{Client: c.Client, Source: c.Source, Disabled: c.Disabled, CreatedAt: c.CreatedAt}
+	if c.Overlaps(a.m.Store.Now()) {
+		shown.OldSecret, shown.OldSecretUntil = true, c.OldSecretUntil
+	}
+	return shown
 }
 
 func (a *api) clients(*http.Request) (any, error) {
 	out := []Client{}
 	for _, c := range a.m.Directory.Clients() {
-		out = append(out, showClient(c))
+		out = append(out, a.showClient(c))
 	}
 	return out, nil
 }
@@ -247,7 +261,7 @@ func (a *api) shownWith(id, made string) (any, error) {
 	if !ok {
 		return nil, &manage.Missing{What: "client", ID: id}
 	}
-	shown := showClient(c)
+	shown := a.showClient(c)
 	shown.Secret = made
 	return shown, nil
 }
@@ -264,11 +278,22 @@ func (a *api) disableClient(disabled bool) func(*http.Request) (any, error) {
 }
 
 func (a *api) newClientSecret(r *http.Request) (any, error) {
-	made, err := a.m.NewClientSecret(r.Context(), by(), r.PathValue("id"))
+	n, err := decode[NewSecret](r)
+	if err != nil {
+		return nil, err
+	}
+	made, err := a.m.NewClientSecret(r.Context(), by(), r.PathValue("id"), n.Overlap.Std())
 	if err != nil {
 		return nil, err
 	}
 	return a.shownWith(r.PathValue("id"), made.Reveal())
+}
+
+func (a *api) endOldSecret(r *http.Request) (any, error) {
+	if err := a.m.EndOldSecret(r.Context(), by(), r.PathValue("id")); err != nil {
+		return nil, err
+	}
+	return a.client(r)
 }
 
 func (a *api) deleteClient(r *http.Request) (any, error) {

@@ -96,7 +96,7 @@ func (b *bench) add(c store.Client) {
 }
 
 func (b *bench) clients() *Clients {
-	return New(b.dir, SecretBasic{}, SecretPost{}, &PrivateKeyJWT{
+	return New(b.dir, SecretBasic{b.clock}, SecretPost{b.clock}, &PrivateKeyJWT{
 		Issuer: issuer, Token: endpoint, Keys: b.keys, Store: b.store, Audit: b.audit,
 	}, None{})
 }

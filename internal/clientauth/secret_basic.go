@@ -2,13 +2,15 @@ package clientauth
 
 import (
 	"context"
+	"time"
 
+	"github.com/jeton-auth/jeton/internal/clock"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
 )
 
 // SecretBasic is client_secret_basic (RFC 6749 §2.3.1).
-type SecretBasic struct{}
+type SecretBasic struct{ Clock clock.Clock }
 
 // Name is the method's registered name.
 func (SecretBasic) Name() oauth.AuthMethod { return oauth.ClientSecretBasic }
@@ -27,9 +29,21 @@ func (SecretBasic) Presented(r Request) (string, bool, *oauth.Error) {
 }
 
 // Check compares the secret with the client's.
-func (SecretBasic) Check(_ context.Context, r Request, c *store.Client) error {
+func (m SecretBasic) Check(_ context.Context, r Request, c *store.Client) error {
 	_, p, ok := basic(r.Header)
-	if !ok || !p.matches(c.SecretHash) {
+	if !ok {
+		return ErrRefused
+	}
+	return known(c, m.Clock.Now(), p.matches)
+}
+
+// known tells whether what was shown is the client's secret, or the one that it replaces.
+func known(c *store.Client, now time.Time, matches func(hash []byte) bool) error {
+	good := matches(c.SecretHash)
+	if c.Overlaps(now) {
+		good = matches(c.OldSecretHash) || good
+	}
+	if !good {
 		return ErrRefused
 	}
 	return nil

@@ -3,13 +3,14 @@ package clientauth
 import (
 	"context"
 
+	"github.com/jeton-auth/jeton/internal/clock"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
 )
 
 // SecretPost is client_secret_post (RFC 6749 §2.3.1).
-type SecretPost struct{}
+type SecretPost struct{ Clock clock.Clock }
 
 // Name is the method's registered name.
 func (SecretPost) Name() oauth.AuthMethod { return oauth.ClientSecretPost }
@@ -27,9 +28,6 @@ func (SecretPost) Presented(r Request) (string, bool, *oauth.Error) {
 }
 
 // Check compares the secret with the client's.
-func (SecretPost) Check(_ context.Context, r Request, c *store.Client) error {
-	if !secret.Matches(c.SecretHash, r.Params.Get("client_secret")) {
-		return ErrRefused
-	}
-	return nil
+func (m SecretPost) Check(_ context.Context, r Request, c *store.Client) error {
+	return known(c, m.Clock.Now(), func(hash []byte) bool { return secret.Matches(hash, r.Params.Get("client_secret")) })
 }

@@ -28,6 +28,15 @@ func (r *reader) checkClients(c *Config) {
 		case client.Secret != "":
 			r.strong(field, client.Secret)
 		}
+		switch field := path + ".old_secret"; {
+		case client.OldSecret == "":
+		case client.Secret == "":
+			r.add(field, "has no use without secret: write the new secret there, or remove it")
+		case client.OldSecret == client.Secret:
+			r.add(field, "is the same as secret: write the secret that it replaces, or remove it")
+		default:
+			r.strong(field, client.OldSecret)
+		}
 	}
 }
 

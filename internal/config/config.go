@@ -142,6 +142,8 @@ type Resource struct {
 type Client struct {
 	spec.Client
 	Secret secret.Text `yaml:"secret"` // empty for a public client
+	// OldSecret is taken beside Secret, which replaces it; empty: none is.
+	OldSecret secret.Text `yaml:"old_secret"`
 }
 
 // User is a person who is created if absent.

@@ -161,6 +161,7 @@ func TestExample(t *testing.T) {
 	for _, name := range []string{"ORDERS_API_SECRET", "SHOP_WEB_SECRET", "REPORT_JOB_SECRET"} {
 		env[name] = environment["SECRET"]
 	}
+	env["SHOP_WEB_OLD_SECRET"] = "b2xk" + environment["SECRET"]
 	read := func(path string) ([]byte, error) { return pemFiles()[strings.TrimPrefix(path, "/etc/jeton/tls/")], nil }
 	seen := map[string]bool{}
 	for _, text := range []string{example, proxied} {

@@ -30,8 +30,8 @@ func (m *Manager) Apply(ctx context.Context, c *config.Config) error {
 		}
 	}
 	for _, cl := range c.Clients {
-		row := store.Client{Client: cl.Client, Source: store.SourceConfig, SecretHash: hashOf(cl.Secret)}
-		if now, ok := m.Directory.Client(cl.ID); ok && same(now.Client, cl.Client) && now.Source == row.Source && bytes.Equal(now.SecretHash, row.SecretHash) {
+		row := store.Client{Client: cl.Client, Source: store.SourceConfig, SecretHash: hashOf(cl.Secret), OldSecretHash: hashOf(cl.OldSecret)}
+		if now, ok := m.Directory.Client(cl.ID); ok && same(now.Client, cl.Client) && now.Source == row.Source && bytes.Equal(now.SecretHash, row.SecretHash) && bytes.Equal(now.OldSecretHash, row.OldSecretHash) {
 			continue
 		}
 		if err := m.putClient(ctx, by, row); err != nil {

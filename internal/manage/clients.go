@@ -42,25 +42,6 @@ func (m *Manager) CreateClient(ctx context.Context, by audit.Origin, c spec.Clie
 	return c, made, m.keepKeys(ctx)
 }
 
-// NewClientSecret gives a confidential client a new secret; the old one is dead at
-// once.
-func (m *Manager) NewClientSecret(ctx context.Context, by audit.Origin, id string) (secret.Text, error) {
-	c, ok := m.Directory.Client(id)
-	if !ok {
-		return "", &Missing{"client", id}
-	}
-	if !c.Confidential() {
-		return "", invalid("client %q is public: it has no secret", id)
-	}
-	if c.Source == store.SourceConfig {
-		return "", invalid("client %q is declared in the configuration: change its secret there", id)
-	}
-	made := secret.Random()
-	row := *c
-	row.SecretHash = secret.Hash(made.Reveal())
-	return made, m.putClient(ctx, by, row)
-}
-
 func (m *Manager) putClient(ctx context.Context, by audit.Origin, c store.Client) error {
 	return m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		return audit.Event{Type: audit.ClientPut, Client: c.ID, Origin: by}, m.Directory.PutClient(tx, c)

@@ -48,7 +48,7 @@ func clientCA(c *config.Config) (*x509.CertPool, error) {
 // methods are the ways in which clients can authenticate here.
 func (s *Server) methods() ([]clientauth.Method, error) {
 	c := s.opts.Config
-	all := []clientauth.Method{clientauth.SecretBasic{}, clientauth.SecretPost{}, &clientauth.PrivateKeyJWT{
+	all := []clientauth.Method{clientauth.SecretBasic{Clock: s.store}, clientauth.SecretPost{Clock: s.store}, &clientauth.PrivateKeyJWT{
 		Issuer: c.Issuer, Token: c.Issuer + "/token", Keys: s.signed, Store: s.store, Audit: s.audit,
 	}}
 	if c.Certificates() {

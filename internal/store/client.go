@@ -21,9 +21,13 @@ const (
 type Client struct {
 	spec.Client
 	SecretHash []byte // SHA-256; empty for public clients
-	Source     Source
-	Disabled   bool
-	Cutoff     int64 // grants with a lower rev are dead
+	// OldSecretHash is that of the secret before, while one replaces the other: it is taken
+	// too until OldSecretUntil, or without an end where that is zero. Empty: none is.
+	OldSecretHash  []byte
+	OldSecretUntil time.Time
+	Source         Source
+	Disabled       bool
+	Cutoff         int64 // grants with a lower rev are dead
 	// Generation is a part of the handle of the client's own tokens. It begins at the
 	// head and never passes it, so that a later client of the same id has none of its.
 	Generation int64
@@ -31,15 +35,20 @@ type Client struct {
 	UpdatedAt  time.Time
 }
 
-const clientColumns = `SELECT id, spec, secret_hash, source, disabled, cutoff, generation, created_at, updated_at FROM clients`
+// Overlaps tells whether the secret before the present one is taken too.
+func (c *Client) Overlaps(now time.Time) bool {
+	return len(c.OldSecretHash) > 0 && (c.OldSecretUntil.IsZero() || now.Before(c.OldSecretUntil))
+}
+
+const clientColumns = `SELECT id, spec, secret_hash, old_secret_hash, old_secret_until, source, disabled, cutoff, generation, created_at, updated_at FROM clients`
 
 func scanClient(row scanner) (c Client, err error) {
 	var id, text string
-	var created, updated int64
-	if err := row.Scan(&id, &text, &c.SecretHash, &c.Source, &c.Disabled, &c.Cutoff, &c.Generation, &created, &updated); err != nil {
+	var created, updated, until int64
+	if err := row.Scan(&id, &text, &c.SecretHash, &c.OldSecretHash, &until, &c.Source, &c.Disabled, &c.Cutoff, &c.Generation, &created, &updated); err != nil {
 		return c, err
 	}
-	c.CreatedAt, c.UpdatedAt = fromMillis(created), fromMillis(updated)
+	c.CreatedAt, c.UpdatedAt, c.OldSecretUntil = fromMillis(created), fromMillis(updated), fromMillis(until)
 	return c, json.Unmarshal([]byte(text), &c.Client)
 }
 
@@ -53,7 +62,7 @@ func (r Reader) Clients() ([]Client, error) {
 	return list(r, scanClient, clientColumns+` ORDER BY id`)
 }
 
-// PutClient creates the client or replaces its declaration and secret; its
+// PutClient creates the client or replaces its declaration and secrets; its
 // cutoff, generation, creation time and whether it is disabled stay. A new client takes over
 // nothing from one that had its id before: what has a lower rev than the head is dead.
 func (tx *Tx) PutClient(c Client) error {
@@ -61,11 +70,12 @@ func (tx *Tx) PutClient(c Client) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.change(`INSERT INTO clients (id, spec, secret_hash, source, disabled, cutoff, generation, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, coalesce((SELECT head FROM issuer), 0), coalesce((SELECT head FROM issuer), 0), ?, ?)
+	_, err = tx.change(`INSERT INTO clients (id, spec, secret_hash, old_secret_hash, old_secret_until, source, disabled, cutoff, generation, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, coalesce((SELECT head FROM issuer), 0), coalesce((SELECT head FROM issuer), 0), ?, ?)
 		ON CONFLICT (id) DO UPDATE SET spec = excluded.spec, secret_hash = excluded.secret_hash,
+			old_secret_hash = excluded.old_secret_hash, old_secret_until = excluded.old_secret_until,
 			source = excluded.source, updated_at = excluded.updated_at`,
-		c.ID, string(text), notNil(c.SecretHash), c.Source, c.Disabled, millis(tx.now), millis(tx.now))
+		c.ID, string(text), notNil(c.SecretHash), notNil(c.OldSecretHash), millis(c.OldSecretUntil), c.Source, c.Disabled, millis(tx.now), millis(tx.now))
 	return err
 }
 

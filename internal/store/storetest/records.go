@@ -78,7 +78,7 @@ func testClients(t *testing.T, f *fixture) {
 	}
 	c := store.Client{
 		Client: spec.Client{ID: shop, Name: "The shop", AuthMethod: oauth.ClientSecretBasic, RedirectURIs: []string{"https://shop.example/cb"}},
-		Source: store.SourceConfig, SecretHash: secret.Bytes(32),
+		Source: store.SourceConfig, SecretHash: secret.Bytes(32), OldSecretHash: secret.Bytes(32), OldSecretUntil: Begin.Add(time.Hour),
 	}
 	f.write(func(tx *store.Tx) error { return tx.PutClient(c) })
 	c.CreatedAt, c.UpdatedAt = Begin, Begin

@@ -16,3 +16,6 @@ CREATE TABLE pushed_requests (
   kept_until BIGINT  NOT NULL
 );
 CREATE INDEX pushed_requests_kept_until ON pushed_requests (kept_until);
+-- The secret before the present one, and until when it is taken; 0: until it is ended.
+ALTER TABLE clients ADD COLUMN old_secret_hash BYTEA;
+ALTER TABLE clients ADD COLUMN old_secret_until BIGINT  NOT NULL DEFAULT 0;

@@ -16,3 +16,6 @@ CREATE TABLE pushed_requests (
   kept_until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pushed_requests_kept_until ON pushed_requests (kept_until);
+-- The secret before the present one, and until when it is taken; 0: until it is ended.
+ALTER TABLE clients ADD COLUMN old_secret_hash BLOB;
+ALTER TABLE clients ADD COLUMN old_secret_until INTEGER NOT NULL DEFAULT 0;
