@@ -33,8 +33,9 @@ var ErrRefused = errors.New("fetch: the address is not public, and outbound.allo
 
 // Client makes requests. The zero value is of no use: make it with New.
 type Client struct {
-	http  *http.Client
-	allow []netip.Prefix
+	http   *http.Client
+	dialer net.Dialer
+	allow  []netip.Prefix
 }
 
 // New makes a Client that also reaches the networks in allow, and trusts the PEM
@@ -48,12 +49,12 @@ func New(allow []netip.Prefix, ca []byte) (*Client, error) {
 		return nil, errors.New("fetch: there is no certificate in the file")
 	}
 	c := &Client{allow: allow}
-	dialer := &net.Dialer{Timeout: Timeout, Control: c.control}
+	c.dialer = net.Dialer{Timeout: Timeout, Control: c.control}
 	c.http = &http.Client{
 		Timeout:       Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DialContext: c.dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: Timeout, MaxResponseHeaderBytes: header,
 			MaxIdleConns: 64, MaxConnsPerHost: 8, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
 		},
