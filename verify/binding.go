@@ -3,7 +3,6 @@ package verify
 import (
 	"net/http"
 	"net/netip"
-	"strings"
 
 	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/oauth/mtls"
@@ -11,22 +10,28 @@ import (
 
 // shown is how a token came, as far as that decides whether it may be used.
 type shown struct {
-	scheme  string        // of the Authorization header
+	scheme  string        // of the Authorization header: Bearer or DPoP, in this spelling
 	request *http.Request // nil: it is not known
 }
 
 // VerifyRequest judges the token of a request, as Verify does, and that the request shows
 // the key that the token is bound to: of one with cnf x5t#S256 the client's certificate
-// (RFC 8705 §3). A request without a token has the error invalid_token too.
+// (RFC 8705 §3), of one with cnf jkt, which comes under the scheme DPoP, a proof for this
+// request (RFC 9449 §7). Errors then have the codes invalid_dpop_proof and use_dpop_nonce
+// too. A request without a token has the error invalid_token.
+//
+// A proof is good for about a minute, and once in this process. Other nodes of the API
+// can't know: within that minute a proof that was stolen with its request would be taken
+// once by each of them, for the same method and address.
 func (v *Verifier) VerifyRequest(r *http.Request) (*Principal, error) {
-	token, err := bearer(r.Header)
+	scheme, token, err := presented(r.Header)
 	if err != nil {
 		return nil, err
 	}
 	if token == "" {
 		return nil, errNoToken
 	}
-	return v.verify(r.Context(), token, shown{oauth.TokenTypeBearer, r})
+	return v.verify(r.Context(), token, shown{scheme, r})
 }
 
 // CertificateHeader takes the certificate of a client from a header that a proxy sets, if
@@ -39,15 +44,30 @@ func CertificateHeader(name string, trusted ...netip.Prefix) Option {
 
 // bound refuses a token that is bound to a key which the request does not show: it is a
 // stolen one.
-func (v *Verifier) bound(c *Claims, by shown) error {
-	if c.Confirmation == nil {
+func (v *Verifier) bound(c *Claims, token string, by shown) error {
+	proof := by.scheme == oauth.TokenTypeDPoP
+	if c.Confirmation == nil && !proof {
 		return nil
 	}
-	cnf := *c.Confirmation
-	if cnf.JKT != "" || cnf.X5TS256 == "" || !strings.EqualFold(by.scheme, oauth.TokenTypeBearer) || by.request == nil {
+	var cnf oauth.Confirmation
+	if c.Confirmation != nil {
+		cnf = *c.Confirmation
+	}
+	switch {
+	case proof && cnf.JKT == "":
+		return errNotBound
+	case by.request == nil, cnf == oauth.Confirmation{}, cnf.JKT != "" && !proof:
 		return errBound
 	}
-	return v.certified(cnf.X5TS256, by.request)
+	if cnf.X5TS256 != "" {
+		if err := v.certified(cnf.X5TS256, by.request); err != nil {
+			return err
+		}
+	}
+	if proof {
+		return v.proved(cnf.JKT, token, by.request)
+	}
+	return nil
 }
 
 // certified checks the certificate that a token is bound to (RFC 8705 §3).
@@ -65,6 +85,7 @@ func (v *Verifier) certified(thumbprint string, r *http.Request) error {
 var (
 	errNoToken       = invalid("The request has no access token.")
 	errBound         = invalid("The token is bound to a key, so it can't be used as a bearer token.")
+	errNotBound      = invalid("The token is not bound to a DPoP key, so it can't be used with the scheme DPoP.")
 	errNoCertificate = invalid("The token is bound to a certificate, and the request came without one.")
 	errCertificate   = invalid("The token is bound to another certificate than that of the request.")
 )

@@ -20,6 +20,11 @@
 // A token that was seen before costs a look-up and the checks that time can change: a
 // few hundred nanoseconds.
 //
+// A token that is bound to a key, by a certificate (RFC 8705) or by DPoP (RFC 9449), is good
+// in a request that shows the key: Require and VerifyRequest see to that, and CertificateHeader
+// and PublicURL tell what a proxy hides. PublicURL, and RequireNonce if proofs must not be made
+// in advance, are all that DPoP needs.
+//
 // What can't be decided is never decided in a token's favour, nor called
 // invalid: it is ErrUnavailable, over HTTP a 503.
 //

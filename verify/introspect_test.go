@@ -80,11 +80,11 @@ func TestIntrospectJudges(t *testing.T) {
 		"no aud":              {map[string]any{"aud": nil}, "another API"},
 		"expired":             {map[string]any{"exp": start.Unix()}, "expired"},
 		"not yet":             {map[string]any{"nbf": start.Add(time.Hour).Unix()}, "not valid yet"},
-		"a refresh token":     {map[string]any{"token_type": "refresh_token"}, "not a bearer token"},
-		"a DPoP token":        {map[string]any{"token_type": "DPoP"}, "not a bearer token"},
+		"a refresh token":     {map[string]any{"token_type": "refresh_token"}, "neither a bearer token"},
+		"a DPoP token":        {map[string]any{"token_type": "DPoP"}, "does not name"},
 		"bound":               {map[string]any{"cnf": map[string]string{"jkt": "x"}}, "bound to a key"},
 		"of nobody":           {map[string]any{"sub": nil, "client_id": nil}, "nobody"},
-		"token_type a number": {map[string]any{"token_type": 1}, "not a bearer token"},
+		"token_type a number": {map[string]any{"token_type": 1}, "neither a bearer token"},
 	} {
 		is := newIssuer(es256())
 		is.introspect = activeAs(c.changes)

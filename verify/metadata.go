@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/dpop"
 )
 
 // MetadataPath is where the description of an API stands whose identifier has no
@@ -27,7 +28,8 @@ type Resource struct {
 
 // describe keeps the description and derives what challenges begin with from it.
 func (v *Verifier) describe(r *Resource) error {
-	v.challenge = string(appendParam([]byte("Bearer"), "realm", v.audience[0]))
+	v.challenge = string(appendParam([]byte(oauth.TokenTypeBearer), "realm", v.audience[0]))
+	v.proofChallenge = string(appendParam(appendParam([]byte(oauth.TokenTypeDPoP), "realm", v.audience[0]), "algs", dpop.List(v.algs)))
 	if r != nil {
 		v.resource = *r
 		v.resource.Scopes = slices.Clone(r.Scopes)
@@ -49,7 +51,9 @@ func (v *Verifier) describe(r *Resource) error {
 	if u.RawQuery != "" {
 		address += "?" + u.RawQuery
 	}
-	v.challenge = string(appendParam([]byte(v.challenge), "resource_metadata", address))
+	for _, challenge := range []*string{&v.challenge, &v.proofChallenge} {
+		*challenge = string(appendParam([]byte(*challenge), "resource_metadata", address))
+	}
 	return nil
 }
 
@@ -57,13 +61,14 @@ func (v *Verifier) describe(r *Resource) error {
 // authentication at MetadataPath followed by the path of the API's identifier.
 func (v *Verifier) Metadata() http.Handler {
 	doc, _ := json.Marshal(struct {
-		Resource      string   `json:"resource"`
-		Issuers       []string `json:"authorization_servers"`
-		Scopes        []string `json:"scopes_supported,omitempty"`
-		Methods       []string `json:"bearer_methods_supported"`
-		Name          string   `json:"resource_name,omitempty"`
-		Documentation string   `json:"resource_documentation,omitempty"`
-	}{v.resource.ID, []string{v.issuer}, v.resource.Scopes, []string{"header"}, v.resource.Name, v.resource.Documentation})
+		Resource      string      `json:"resource"`
+		Issuers       []string    `json:"authorization_servers"`
+		Scopes        []string    `json:"scopes_supported,omitempty"`
+		Methods       []string    `json:"bearer_methods_supported"`
+		ProofAlgs     []oauth.Alg `json:"dpop_signing_alg_values_supported"`
+		Name          string      `json:"resource_name,omitempty"`
+		Documentation string      `json:"resource_documentation,omitempty"`
+	}{v.resource.ID, []string{v.issuer}, v.resource.Scopes, []string{"header"}, v.algs, v.resource.Name, v.resource.Documentation})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodGet && req.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/dpop"
 )
 
 // Require is middleware that lets a request through if it bears a valid token
@@ -29,16 +30,19 @@ func (v *Verifier) RequireAll(needs ...Requirement) func(http.Handler) http.Hand
 	r := newRequirements(needs)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			token, err := bearer(req.Header)
+			scheme, token, err := presented(req.Header)
 			if err != nil {
-				v.refuse(w, req, &r, err)
+				v.refuse(w, req, &r, scheme, err)
 				return
 			}
 			if token == "" {
 				v.demand(w)
 				return
 			}
-			p, err := v.verify(req.Context(), token, shown{oauth.TokenTypeBearer, req})
+			if scheme == oauth.TokenTypeDPoP && v.nonces != nil {
+				w.Header().Set(dpop.NonceHeader, v.ProofNonce())
+			}
+			p, err := v.verify(req.Context(), token, shown{scheme, req})
 			switch {
 			case err == nil:
 				err = v.check(p, &r)
@@ -46,7 +50,7 @@ func (v *Verifier) RequireAll(needs ...Requirement) func(http.Handler) http.Hand
 				err = errHeader
 			}
 			if err != nil {
-				v.refuse(w, req, &r, err)
+				v.refuse(w, req, &r, scheme, err)
 				return
 			}
 			next.ServeHTTP(w, req.WithContext(NewContext(req.Context(), p)))
@@ -54,25 +58,30 @@ func (v *Verifier) RequireAll(needs ...Requirement) func(http.Handler) http.Hand
 	}
 }
 
-// bearer is the token of the Authorization header (RFC 6750 §2.1), the only place
-// where one is looked for. It is empty when the request tries no such thing, and may
-// be no token at all.
-func bearer(h http.Header) (string, error) {
+// presented is the token of the Authorization header (RFC 6750 §2.1, RFC 9449 §7.1), the
+// only place where one is looked for, and its scheme, Bearer or DPoP. The token is empty
+// when the request tries no such thing, and may be no token at all.
+func presented(h http.Header) (scheme, token string, err error) {
 	values := h["Authorization"]
 	if len(values) > 1 {
-		return "", oauth.Refuse(oauth.InvalidRequest, "The request has more than one Authorization header.")
+		return oauth.TokenTypeBearer, "", oauth.Refuse(oauth.InvalidRequest, "The request has more than one Authorization header.")
 	}
 	if len(values) == 0 {
-		return "", nil
+		return oauth.TokenTypeBearer, "", nil
 	}
-	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, oauth.TokenTypeBearer) {
-		return "", nil
+	word, token, _ := strings.Cut(values[0], " ")
+	switch {
+	case strings.EqualFold(word, oauth.TokenTypeBearer):
+		scheme = oauth.TokenTypeBearer
+	case strings.EqualFold(word, oauth.TokenTypeDPoP):
+		scheme = oauth.TokenTypeDPoP
+	default:
+		return oauth.TokenTypeBearer, "", nil
 	}
-	return strings.Trim(token, " "), nil
+	return scheme, strings.Trim(token, " "), nil
 }
 
-var errHeader = invalid("The Authorization header is not the word Bearer and one token.")
+var errHeader = invalid("The Authorization header is not the word Bearer or DPoP and one token.")
 
 // isB64Token tells whether s has only the characters of a token (b64token of RFC
 // 6750 §2.1).
@@ -94,16 +103,21 @@ func isB64Token(s string) bool {
 
 // demand answers a request without a token: no error is named (RFC 6750 §3.1).
 func (v *Verifier) demand(w http.ResponseWriter) {
-	w.Header().Set("WWW-Authenticate", v.challenge)
+	w.Header()["Www-Authenticate"] = []string{v.challenge, v.proofChallenge}
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// refuse answers with the error in the standard's terms.
-func (v *Verifier) refuse(w http.ResponseWriter, req *http.Request, r *requirements, err error) {
+// refuse answers with the error in the standard's terms. Of the two challenges the one of
+// the scheme that was used comes first, with the error (RFC 9449 §7.1).
+func (v *Verifier) refuse(w http.ResponseWriter, req *http.Request, r *requirements, scheme string, err error) {
 	e := oauth.AsError(err)
 	status := e.Code.Status()
 	header := w.Header()
+	switch e.Code {
+	case oauth.InvalidDPoPProof, oauth.UseDPoPNonce:
+		status = http.StatusUnauthorized // 400 is the token endpoint's
+	}
 	switch e.Code {
 	case oauth.TemporarilyUnavailable:
 		header.Set("Retry-After", strconv.Itoa(1+rand.N(5)))
@@ -112,7 +126,11 @@ func (v *Verifier) refuse(w http.ResponseWriter, req *http.Request, r *requireme
 			v.log.WarnContext(req.Context(), "verify: a token could not be checked", "issuer", v.issuer, "error", e.Cause)
 		}
 	default:
-		header.Set("WWW-Authenticate", v.errorChallenge(e, r))
+		used, other := v.challenge, v.proofChallenge
+		if scheme == oauth.TokenTypeDPoP {
+			used, other = other, used
+		}
+		header["Www-Authenticate"] = []string{errorChallenge(used, e, r), other}
 	}
 	body, _ := json.Marshal(struct {
 		Error       oauth.ErrorCode `json:"error"`
@@ -126,8 +144,8 @@ func (v *Verifier) refuse(w http.ResponseWriter, req *http.Request, r *requireme
 
 // errorChallenge is the WWW-Authenticate value for an error, with what the client
 // needs to ask for a better token.
-func (v *Verifier) errorChallenge(e *oauth.Error, r *requirements) string {
-	b := []byte(v.challenge)
+func errorChallenge(challenge string, e *oauth.Error, r *requirements) string {
+	b := []byte(challenge)
 	b = appendParam(b, "error", string(e.Code))
 	b = appendParam(b, "error_description", e.Description)
 	switch e.Code {

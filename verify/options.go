@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/dpop"
 	"github.com/jeton-auth/jeton/oauth/mtls"
 )
 
@@ -41,6 +42,9 @@ type config struct {
 	cacheBytes   int
 	hooks        Hooks
 	certificates mtls.Source
+	public       string
+	nonces       dpop.Nonces
+	nonced       bool
 }
 
 var allAlgs = []oauth.Alg{oauth.ES256, oauth.ES384, oauth.EdDSA, oauth.PS256, oauth.RS256}
@@ -82,6 +86,9 @@ func newConfig(issuer string, opts []Option) (*config, error) {
 	if err := c.introspect.check(); err != nil {
 		return nil, err
 	}
+	if err := c.checkProofs(); err != nil {
+		return nil, err
+	}
 	return c, c.checkFeed()
 }
 
@@ -92,7 +99,8 @@ func Audience(ids ...string) Option {
 }
 
 // Algorithms allows these signature algorithms alone, instead of ES256, ES384,
-// EdDSA, PS256 and RS256. Whatever is allowed, a key verifies only its own.
+// EdDSA, PS256 and RS256: of tokens, and of DPoP proofs. Whatever is allowed, a key
+// verifies only its own.
 func Algorithms(algs ...oauth.Alg) Option { return func(c *config) { c.algs = algs } }
 
 // Leeway allows the issuer's clock to differ: a token is taken until exp after

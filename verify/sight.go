@@ -16,7 +16,7 @@ func (v *Verifier) sight(ctx context.Context, s *sighting, token string, m momen
 	if err := v.admit(&s.principal.Claims, v.unix(m)); err != nil {
 		return err
 	}
-	if err := v.bound(&s.principal.Claims, by); err != nil {
+	if err := v.bound(&s.principal.Claims, token, by); err != nil {
 		return err
 	}
 	if v.feed != nil {
@@ -139,8 +139,14 @@ func (v *Verifier) opaque(ctx context.Context, token string, by shown) (*Princip
 	switch {
 	case claims.Issuer != "" && claims.Issuer != v.issuer: // RFC 7662 §2.2: optional, as the next
 		return nil, errIssuer
+	case strings.EqualFold(tokenType, oauth.TokenTypeDPoP):
+		if claims.Confirmation == nil || claims.Confirmation.JKT == "" {
+			return nil, invalid("The token is bound to a DPoP key that its issuer does not name.")
+		}
 	case tokenType != "" && !strings.EqualFold(tokenType, oauth.TokenTypeBearer):
-		return nil, invalid("The token is not a bearer token.")
+		return nil, invalid("The token is neither a bearer token nor bound to a DPoP key.")
+	}
+	switch {
 	case claims.Subject == "" && claims.ClientID == "":
 		return nil, invalid("The token speaks for nobody: neither sub nor client_id is known.")
 	}
@@ -150,7 +156,7 @@ func (v *Verifier) opaque(ctx context.Context, token string, by shown) (*Princip
 	if err := v.admit(claims, v.unix(v.clock())); err != nil {
 		return nil, err
 	}
-	if err := v.bound(claims, by); err != nil {
+	if err := v.bound(claims, token, by); err != nil {
 		return nil, err
 	}
 	return &s.principal, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/dpop"
 	"github.com/jeton-auth/jeton/oauth/feed"
 	"github.com/jeton-auth/jeton/oauth/mtls"
 )
@@ -37,7 +38,11 @@ type Verifier struct {
 	headers      headers
 	certificates mtls.Source
 	resource     Resource
-	challenge    string // what every challenge begins with
+	public       string      // the address under which clients call the API; empty: the request says it
+	nonces       dpop.Nonces // that proofs must have; nil: none
+	proofs       *usedProofs
+	// What every challenge of a scheme begins with.
+	challenge, proofChallenge string
 }
 
 // New makes a Verifier for the tokens of issuer, an https URL that must equal
@@ -55,7 +60,7 @@ func New(ctx context.Context, issuer string, opts ...Option) (*Verifier, error) 
 		issuer: issuer, audience: c.audience, algs: c.algs,
 		exp: seconds(c.exp), nbf: seconds(c.nbf), iat: seconds(c.iat),
 		clock: c.clock, log: c.log, policy: c.policy, cache: newCache(c.cacheBytes), watched: newWatchlist(), hooks: c.hooks,
-		certificates: c.certificates,
+		certificates: c.certificates, public: c.public, nonces: c.nonces, proofs: newUsedProofs(),
 	}
 	if err := v.describe(c.resource); err != nil {
 		return nil, err

@@ -13,5 +13,8 @@
 // Handlers find out who is calling by verify.PrincipalFrom. A stream ends when its
 // token is no longer good.
 //
+// A token that is bound to a key, by a certificate or by DPoP, is refused: DPoP proofs are for
+// requests of HTTP, whose method and address a call does not have.
+//
 // It is a package of its own, so that who has no gRPC need not have its modules.
 package verifygrpc
