@@ -37,6 +37,7 @@ type Config struct {
 	Outbound          Outbound      `yaml:"outbound"`
 	Brand             Brand         `yaml:"brand"`
 	Introspection     Introspection `yaml:"introspection"`
+	DPoP              DPoP          `yaml:"dpop"`
 	Sessions          Sessions      `yaml:"sessions"`
 	Keys              Keys          `yaml:"keys"`
 	Password          Password      `yaml:"password"`
@@ -97,6 +98,11 @@ const (
 type Introspection struct {
 	Mode   string        `yaml:"mode"`   // Confirmed or Bounded
 	Within spec.Duration `yaml:"within"` // of Bounded: how old what is known may be
+}
+
+// DPoP says what DPoP proofs must have.
+type DPoP struct {
+	RequireNonce bool `yaml:"require_nonce"` // a nonce of this server
 }
 
 // Sessions bounds how long a browser stays logged in.

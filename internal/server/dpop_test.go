@@ -457,3 +457,32 @@ func TestDPoPAcrossOrigins(t *testing.T) {
 		}
 	}
 }
+
+// With dpop.require_nonce a proof without a nonce of ours is sent back with one, at every
+// endpoint, and is not spent; who needs no proof goes on without.
+func TestDPoPNonceRequired(t *testing.T) {
+	t.Parallel()
+	i := start(t)
+	if err := i.Server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	i.open("dpop: {require_nonce: true}\n" + boundConfig)
+	p := prover(t)
+	code := i.code(readOrders("bound", boundCallback))
+	r := i.redeem(i.by(p, bound), code, boundCallback).want(t, 400, oauth.UseDPoPNonce)
+	nonce := r.header.Get(dpop.NonceHeader)
+	with := func(c *dpop.Claims) { c.Nonce = nonce }
+	token := i.redeem(showing(bound, i.proof(p, with)), code, boundCallback).want(t, 200, "").str(t, "access_token")
+	if nonce == "" || cnf(payload(t, token)) != p.JKT() {
+		t.Error(nonce, payload(t, token))
+	}
+	ask := readOrders("bound", boundCallback)
+	ask.resources = nil
+	token = i.redeem(showing(bound, i.proof(p, with)), i.code(ask), boundCallback).want(t, 200, "").str(t, "access_token")
+	r = i.ask("DPoP", token, i.askProof(p, token, nil)).want(t, 401, oauth.UseDPoPNonce)
+	if !strings.Contains(r.header.Get("WWW-Authenticate"), `error="use_dpop_nonce"`) || r.header.Get(dpop.NonceHeader) == "" {
+		t.Errorf("%v", r.header)
+	}
+	i.ask("DPoP", token, i.askProof(p, token, with)).want(t, 200, "")
+	i.post("/token", robot, "grant_type", "client_credentials").want(t, 200, "")
+}

@@ -77,7 +77,7 @@ func waiting(old, now *config.Config) []string {
 		"issuer": {old.Issuer, now.Issuer}, "listen": {old.Listen, now.Listen}, "store": {old.Store, now.Store},
 		"key_encryption_key": {[]byte(old.KeyEncryptionKey), []byte(now.KeyEncryptionKey)},
 		"tls":                {old.TLS != nil, now.TLS != nil}, "behind_proxy": {old.BehindProxy, now.BehindProxy},
-		"introspection": {old.Introspection, now.Introspection}, "brand": {old.Brand, now.Brand}, "sessions": {old.Sessions, now.Sessions}, "keys": {old.Keys, now.Keys},
+		"introspection": {old.Introspection, now.Introspection}, "dpop": {old.DPoP, now.DPoP}, "brand": {old.Brand, now.Brand}, "sessions": {old.Sessions, now.Sessions}, "keys": {old.Keys, now.Keys},
 		"password": {old.Password, now.Password}, "log": {old.Log, now.Log},
 		"profile": {old.Profile, now.Profile}, "outbound": {old.Outbound, now.Outbound}, "tls.client_ca": {certificates(old), certificates(now)},
 		"high_water": {old.HighWater, now.HighWater}, "revocation_journal": {old.RevocationJournal, now.RevocationJournal},

@@ -164,7 +164,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	issuer := &redeem.Issuer{Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
 	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer})
 
-	door := endpoints.Door{Log: o.Log, Peers: web.NewPeers(trusted(c)), Base: c.Issuer, Shown: shown(c), Proofs: &proof.Proofs{Store: s.store, Audit: s.audit, Roots: s.ring}}
+	door := endpoints.Door{Log: o.Log, Peers: web.NewPeers(trusted(c)), Base: c.Issuer, Shown: shown(c), Proofs: &proof.Proofs{Store: s.store, Audit: s.audit, Roots: s.ring, RequireNonce: c.DPoP.RequireNonce}}
 	s.admin = adminapi.Handler(s.manager, o.Log)
 	sessions := session.New(grants, session.Policy{Idle: c.Sessions.Idle.Std(), Absolute: c.Sessions.Absolute.Std()})
 	flows := &authorize.Flows{
