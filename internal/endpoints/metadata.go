@@ -16,7 +16,6 @@ import (
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/redeem"
 	"github.com/jeton-auth/jeton/internal/spec"
-	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/oauth/dpop"
 )
@@ -93,7 +92,7 @@ func (m *Metadata) describe() metadata {
 		Claims:            claims.Supported(),
 		ResponseTypes:     []oauth.ResponseType{oauth.ResponseCode},
 		ResponseModes:     []oauth.ResponseMode{oauth.ModeQuery},
-		GrantTypes:        m.grantTypes(),
+		GrantTypes:        slices.Clone(m.Redeem.Names()),
 		SubjectTypes:      []string{"public"},
 		IDTokenAlgs:       m.idAlgs(),
 		IntrospectionAlgs: m.answerAlgs(),
@@ -109,6 +108,9 @@ func (m *Metadata) describe() metadata {
 		requestMetadata:   m.requests(),
 	}
 	m.narrow(&doc)
+	if slices.ContainsFunc(doc.ResponseTypes, func(t oauth.ResponseType) bool { return t != oauth.ResponseCode }) {
+		doc.GrantTypes = append(doc.GrantTypes, oauth.Implicit)
+	}
 	doc.IntrospectionMethods = introspectionMethods(doc.Methods)
 	return doc
 }
@@ -121,16 +123,6 @@ func introspectionMethods(clients []oauth.AuthMethod) (methods []string) {
 		}
 	}
 	return methods
-}
-
-// grantTypes are those of the token endpoint, and implicit if a client is given tokens
-// without it.
-func (m *Metadata) grantTypes() []oauth.GrantType {
-	types := slices.Clone(m.Redeem.Names())
-	if slices.ContainsFunc(m.Directory.Clients(), func(c *store.Client) bool { return c.Implicit() }) {
-		types = append(types, oauth.Implicit)
-	}
-	return types
 }
 
 // idAlgs are the algorithms by which ID tokens are signed: the two that every client may

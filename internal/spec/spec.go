@@ -154,9 +154,6 @@ func (c *Client) MayRespond(t oauth.ResponseType) bool {
 	return slices.Contains(c.ResponseTypes, t)
 }
 
-// Implicit tells whether the client is given tokens at the authorization endpoint.
-func (c *Client) Implicit() bool { return slices.ContainsFunc(c.ResponseTypes, implicit) }
-
 // Pairwise tells whether the client knows people by names of its own (OpenID Connect
 // Core §8).
 func (c *Client) Pairwise() bool { return c.SubjectType == oauth.SubjectPairwise }

@@ -33,6 +33,8 @@ func (c Client) validateResponses(p *problems) {
 			known = false
 		case holds(t, "code") && !c.MayUse(oauth.AuthorizationCode):
 			p.add(field, "%s gives a code, for which the client lacks the grant type: add authorization_code to grant_types", t)
+		case holds(t, "token") && (c.DPoPBound || c.MTLSBound):
+			p.add(field, "%s gives an access token that no key is bound to: remove it, or dpop_bound and mtls_bound", t)
 		case holds(t, "id_token") && !slices.Contains(c.Scopes, oauth.ScopeOpenID):
 			p.add(field, "%s gives an ID token: add openid to scopes", t)
 		}

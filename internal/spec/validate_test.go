@@ -54,6 +54,7 @@ func TestRequestsAndResponses(t *testing.T) {
 		want   string
 	}{
 		{types(ResponseTypes...), ""},
+		{func(c *Client) { types(oauth.ResponseIDToken, oauth.ResponseCodeToken)(c); c.DPoPBound = true }, "response_types[1]: code token gives an access token that no key"},
 		{types("token"), `response_types[0]: "token" is not supported`},
 		{types(oauth.ResponseCode, oauth.ResponseCode), "response_types[1]: stands in the list twice"},
 		{func(c *Client) {
