@@ -172,15 +172,21 @@ func (k *Keys) fetched(ctx context.Context, uri string, notOlder time.Duration) 
 	lock.Lock()
 	defer lock.Unlock()
 	now := k.clock.Now()
-	if had, ok := k.kept.Get(uri); ok && now.Before(had.until) && (notOlder == 0 || now.Sub(had.at) < notOlder) {
+	had, ok := k.kept.Get(uri)
+	ok = ok && now.Before(had.until)
+	if ok && (notOlder == 0 || now.Sub(had.at) < notOlder) {
 		return had.set, had.err
 	}
 	next := kept{at: now, until: now.Add(Least)}
-	a, err := k.fetch.Get(ctx, uri, "application/jwk-set+json, application/json")
+	// Others wait for the answer: who asked first and goes away must not spoil it.
+	a, err := k.fetch.Get(context.WithoutCancel(ctx), uri, "application/jwk-set+json, application/json")
 	if err == nil {
 		next.set, err = jwks.ParseClient(a.Body)
 	}
-	if err != nil {
+	if err != nil && ok && had.err == nil {
+		next = had // still good, only not fresher
+		next.at = now
+	} else if err != nil {
 		next.err = fmt.Errorf("%w: %w", ErrFetch, err)
 	} else if next.until = now.Add(Usual); a.MaxAge > 0 {
 		next.until = now.Add(min(max(a.MaxAge, time.Minute), Most))
