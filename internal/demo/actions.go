@@ -61,12 +61,12 @@ type reply struct {
 const maxReply = 64 << 10
 
 // ask calls the API with an access token.
-func (a *web) ask(ctx context.Context, token string) (*reply, error) {
+func (a *web) ask(ctx context.Context, token *oauth2.Token) (*reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.opts.API+"/orders", nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", oauth.TokenTypeBearer+" "+token)
+	token.SetAuthHeader(req)
 	began := time.Now()
 	resp, err := a.client.Do(req)
 	if err != nil {
@@ -84,7 +84,7 @@ func (p *reply) into(r *result) *result {
 }
 
 func (a *web) callAPI(ctx context.Context, acc *account) *result {
-	p, err := a.ask(ctx, acc.token.AccessToken)
+	p, err := a.ask(ctx, acc.token)
 	switch {
 	case err != nil:
 		return &result{Title: "The API did not answer.", Detail: err.Error()}
@@ -131,7 +131,7 @@ func (a *web) revoke(ctx context.Context, acc *account) *result {
 	if token == "" {
 		token, hint = acc.token.AccessToken, oauth.HintAccessToken
 	}
-	t, err := a.try(ctx, token, hint, acc.token.AccessToken)
+	t, err := a.try(ctx, token, hint, acc.token)
 	acc.revoked = acc.revoked || t != nil
 	return t.result(err)
 }

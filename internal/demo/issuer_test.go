@@ -22,6 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/jeton-auth/jeton/internal/clock"
+	"github.com/jeton-auth/jeton/oauth/dpop"
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
@@ -52,6 +53,7 @@ type issuer struct {
 	most     int           // of them; then the grant ends
 	lag      time.Duration // after which the feed tells of a revocation
 	opaque   bool
+	bearer   bool           // knows nothing of DPoP
 	hint     string         // the id_token_hint of the last logout
 	idToken  map[string]any // changes to the next ID tokens
 	answer   url.Values     // changes to the authorization responses
@@ -173,7 +175,19 @@ func (is *issuer) token(w http.ResponseWriter, r *http.Request) {
 		send(w, 400, map[string]string{"error": refused, "error_description": "not <today>"})
 		return
 	}
-	access := is.accessToken(nil)
+	bound, kind := map[string]any{}, "Bearer"
+	if !is.bearer {
+		sent, err := dpop.FromHeader(r.Header)
+		if err != nil || sent == "" {
+			is.t.Errorf("no proof: %v", err)
+		}
+		p, err := dpop.Check(sent, dpop.Expect{Method: "POST", URL: is.URL + "/token", Now: is.clock.Now()})
+		if err != nil {
+			is.t.Error(err)
+		}
+		bound, kind = map[string]any{"cnf": map[string]any{"jkt": p.JKT}}, "DPoP"
+	}
+	access := is.accessToken(bound)
 	if is.opaque {
 		access = opaqueToken
 	}
@@ -186,7 +200,7 @@ func (is *issuer) token(w http.ResponseWriter, r *http.Request) {
 	}
 	maps.Copy(idToken, is.idToken)
 	send(w, 200, map[string]any{
-		"access_token": access, "token_type": "Bearer", "expires_in": 300, "refresh_token": refreshToken(is.number),
+		"access_token": access, "token_type": kind, "expires_in": 300, "refresh_token": refreshToken(is.number),
 		"id_token": is.sign("JWT", idToken),
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/jeton-auth/jeton/oauth"
 )
 
@@ -62,7 +64,7 @@ type trial struct {
 // token. The figure is the longest that it can be: it has the whole of the call that was
 // refused in it. Without a trial the issuer did not revoke; with one and an error the
 // API did not answer.
-func (a *web) try(ctx context.Context, token, hint, access string) (*trial, error) {
+func (a *web) try(ctx context.Context, token, hint string, access *oauth2.Token) (*trial, error) {
 	before, err := a.ask(ctx, access) // opens the connection, too
 	t := &trial{was: err == nil && before.status == http.StatusOK}
 	began := time.Now()
@@ -127,7 +129,7 @@ func (a *web) measure(ctx context.Context, acc *account) *result {
 			}
 			return r
 		}
-		t, err := a.try(ctx, acc.token.AccessToken, oauth.HintAccessToken, acc.token.AccessToken)
+		t, err := a.try(ctx, acc.token.AccessToken, oauth.HintAccessToken, acc.token)
 		if t == nil || !t.refused {
 			return t.result(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/verify"
 )
 
@@ -54,6 +55,7 @@ type tokenView struct {
 	Header, Payload string
 	Audience        []string
 	Scopes          []string
+	Key             string    // thumbprint of the DPoP key that it is bound to; empty: it is a bearer token
 	Expires         time.Time // zero: unknown
 	Left, Life      int64     // seconds
 }
@@ -63,6 +65,9 @@ func (a *web) describe(acc *account) *accountView {
 	v := &accountView{
 		Claims: claimList(acc.claims), Token: a.readToken(acc.token.AccessToken),
 		Refreshes: acc.refreshes, Revoked: acc.revoked,
+	}
+	if strings.EqualFold(acc.token.TokenType, oauth.TokenTypeDPoP) {
+		v.Token.Key = a.prover.JKT()
 	}
 	v.Number, _ = number(acc.token.RefreshToken)
 	v.Email, _ = acc.claims["email"].(string)

@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/clock"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/oauth"
+	"github.com/jeton-auth/jeton/oauth/dpop"
 )
 
 // web is the web app: a confidential client that keeps tokens on the server.
@@ -24,7 +25,8 @@ type web struct {
 	clock    clock.Clock
 	pages    *renderer
 	sessions sessions
-	client   *http.Client
+	client   *http.Client // proves the app's key with each request
+	prover   *dpop.Prover
 	provider *oidc.Provider
 	oauth    oauth2.Config
 	ids      *oidc.IDTokenVerifier
@@ -50,8 +52,14 @@ func newWeb(ctx context.Context, o Options, p *renderer, client *http.Client) (*
 	if err != nil {
 		return nil, err
 	}
+	prover, err := newProving(client.Transport, o.Clock)
+	if err != nil {
+		return nil, err
+	}
+	own := *client
+	own.Transport = prover
 	a := &web{
-		opts: o, clock: o.Clock, pages: p, client: client, provider: provider,
+		opts: o, clock: o.Clock, pages: p, client: &own, provider: provider, prover: prover.prover,
 		sessions: sessions{clock: o.Clock, all: map[string]*session{}},
 		ids:      provider.Verifier(&oidc.Config{ClientID: o.ClientID, Now: o.Clock.Now}),
 	}
