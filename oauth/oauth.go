@@ -91,7 +91,8 @@ const (
 // (RFC 8725 §3.11).
 const (
 	TypAccessToken = "at+jwt"     // RFC 9068 §2.1
-	TypIDToken     = "JWT"        // OpenID Connect Core §2
+	TypJWT         = "JWT"        // RFC 7519 §5.1: signed userinfo and responses
+	TypIDToken     = TypJWT       // OpenID Connect Core §2
 	TypLogoutToken = "logout+jwt" // OpenID Connect Back-Channel Logout §2.4
 
 	TypDPoP          = "dpop+jwt"                // RFC 9449 §4.2

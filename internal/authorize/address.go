@@ -10,27 +10,28 @@ import (
 )
 
 // ReturnAddress is where a client gets its answer. One exists only after client,
-// redirect URI and response mode were verified, and every redirect to a client is
+// redirect URI and response mode were verified, and every answer to a client is
 // made from one: without it there is no way to write an open redirect.
 type ReturnAddress struct {
 	uri, state, issuer string
+	client             *store.Client
+	mode               oauth.ResponseMode // how the answer goes: never empty or jwt
 }
 
-// responseModeQuery is the only response mode (OAuth 2.0 Multiple Response Type
-// Encoding Practices §2.1).
-const responseModeQuery = "query"
-
-// returnAddress is the one place that makes a ReturnAddress.
-func returnAddress(issuer string, client *store.Client, redirectURI, responseMode, state string) (*ReturnAddress, *oauth.Error) {
+// returnAddress is the one place that makes a ReturnAddress. t is the response type that
+// is asked for, whether the client may have it or not, and mode empty for its default.
+func returnAddress(issuer string, client *store.Client, redirectURI string, t oauth.ResponseType, mode oauth.ResponseMode, state string) (*ReturnAddress, *oauth.Error) {
 	switch {
 	case client.Disabled:
 		return nil, oauth.Refuse(oauth.UnauthorizedClient, "this client is switched off")
 	case !spec.MatchRedirect(client.RedirectURIs, redirectURI):
 		return nil, oauth.Refuse(oauth.InvalidRequest, "redirect_uri is not one that this client registered: it is compared as an exact string")
-	case responseMode != "" && responseMode != responseModeQuery:
-		return nil, oauth.Refuse(oauth.InvalidRequest, "response_mode is not supported: leave it out, or write query")
 	}
-	return &ReturnAddress{uri: redirectURI, state: state, issuer: issuer}, nil
+	chosen, refusal := responseMode(client, t, mode)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return &ReturnAddress{uri: redirectURI, state: state, issuer: issuer, client: client, mode: chosen}, nil
 }
 
 // Origin is the source expression that lets a page's form-action follow the
@@ -46,14 +47,22 @@ func (a *ReturnAddress) Host() string {
 	return u.Host
 }
 
-// Answer is a complete redirect to a client; empty: there is none.
-type Answer struct{ location string }
+// Answer is a complete answer to a client; the zero Answer: there is none. Flows.Response
+// gives it the form in which the browser carries it.
+type Answer struct {
+	to     *ReturnAddress
+	params url.Values
+	made   *store.Grant // tokens of it are yet to be added
+}
 
-// Location is the URI to redirect to.
-func (a Answer) Location() string { return a.location }
-
-// code answers with an authorization code (RFC 6749 §4.1.2).
-func (a *ReturnAddress) code(code string) Answer { return a.answer(url.Values{"code": {code}}) }
+// Location is the URI to redirect to; empty where the answer goes by a form, or is yet to
+// be signed.
+func (a Answer) Location() string {
+	if a.to == nil || signed(a.to.mode) || a.to.mode == oauth.ModeFormPost {
+		return ""
+	}
+	return a.to.location(a.params)
+}
 
 // refuse answers with an error (RFC 6749 §4.1.2.1).
 func (a *ReturnAddress) refuse(e *oauth.Error) Answer {
@@ -64,16 +73,24 @@ func (a *ReturnAddress) refuse(e *oauth.Error) Answer {
 	return a.answer(v)
 }
 
-// answer adds what every response has: state (RFC 6749 §4.1.2) and iss (RFC 9207).
-// The registered URI stays as it is, byte for byte.
+// answer adds what every response has: state (RFC 6749 §4.1.2) and iss (RFC 9207, JARM
+// §2.1).
 func (a *ReturnAddress) answer(v url.Values) Answer {
 	v.Set("iss", a.issuer)
 	if a.state != "" {
 		v.Set("state", a.state)
 	}
+	return Answer{to: a, params: v}
+}
+
+// location is the registered URI as it is, byte for byte, with parameters behind it.
+func (a *ReturnAddress) location(v url.Values) string {
 	separator := "?"
-	if strings.Contains(a.uri, "?") {
+	switch {
+	case a.mode == oauth.ModeFragment || a.mode == oauth.ModeFragmentJWT:
+		separator = "#"
+	case strings.Contains(a.uri, "?"):
 		separator = "&"
 	}
-	return Answer{a.uri + separator + v.Encode()}
+	return a.uri + separator + v.Encode()
 }

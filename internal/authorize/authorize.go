@@ -22,6 +22,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -46,6 +47,7 @@ type Flows struct {
 	Grants   *grant.Grants
 	Sessions *session.Sessions
 	Signed   *clientkeys.Keys // checks request objects
+	Minter   *tokens.Minter   // signs responses
 	Out      *fetch.Client    // gets them from where they stand
 	// Begun remembers flows that wait, so that the steps after the first need not read
 	// them. Memory shows pages; whether a flow is still there is judged by the
@@ -174,9 +176,12 @@ func (f *Flows) again(r store.AuthorizationRequest) (Parsed, error) {
 	if !ok {
 		return Parsed{}, oauth.Refuse(oauth.InvalidClient, "the client is no longer registered here")
 	}
-	to, refusal := returnAddress(f.Issuer, client, r.RedirectURI, "", r.State)
+	to, refusal := returnAddress(f.Issuer, client, r.RedirectURI, r.Type(), r.ResponseMode, r.State)
 	if refusal != nil {
 		return Parsed{}, refusal
+	}
+	if !client.MayRespond(r.Type()) {
+		return Parsed{}, oauth.Refuse(oauth.UnauthorizedClient, "this client may not ask for this response_type any more")
 	}
 	return Parsed{Request: r, Client: client, To: to}, nil
 }

@@ -53,7 +53,7 @@ func TestRequestObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := store.AuthorizationRequest{
-		Client: "signer", RedirectURI: callback, RedirectURISent: true, State: "inside", Nonce: "n-inside", Challenge: challenge,
+		Client: "signer", RedirectURI: callback, RedirectURISent: true, ResponseType: "code", ResponseMode: "query", State: "inside", Nonce: "n-inside", Challenge: challenge,
 		Scopes: []string{"openid", "email"}, ResourceAsked: true,
 		Resources: []store.GrantedResource{{ID: orders, Scopes: []string{"orders:read"}}, {ID: vault, Scopes: []string{"orders:read"}}},
 		Prompt:    []string{"login"}, MaxAge: new(int64(3600)), LoginHint: "ada", ACRValues: []string{},
@@ -248,7 +248,7 @@ func TestWhoHearsOfABadObject(t *testing.T) {
 		"by reference, no keys": {web.NewParams(url.Values{"client_id": {"shop"}, "request_uri": {"https://shop.example.com/o"}}), oauth.RequestURINotSupported, callback},
 		"none registered":       {web.NewParams(url.Values{"client_id": {"signer"}, "request_uri": {"https://shop.example.com/o"}}), oauth.RequestURINotSupported, callback},
 		"both at once":          {outside("signer", f.object("signer"), "request_uri", "https://shop.example.com/o"), oauth.InvalidRequest, callback},
-		"response type differs": {outside("signer", f.object("signer"), "response_type", "id_token", "redirect_uri", callback), oauth.InvalidRequest, callback},
+		"response type differs": {outside("signer", f.object("signer"), "response_type", "none", "redirect_uri", callback), oauth.InvalidRequest, callback},
 	} {
 		out, err := f.Begin(t.Context(), tt.params, f.browser().visitor())
 		if tt.at == "" {

@@ -36,6 +36,7 @@ type Parser struct {
 	Issuer    string
 	Directory *directory.Directory
 	Hints     Hints
+	Front     Front
 }
 
 // Parsed is a checked request, with its client and where its answer goes.
@@ -62,13 +63,13 @@ var checks = []func(*parsing) *oauth.Error{
 	(*parsing).notSupported,
 	(*parsing).came,
 	(*parsing).responseType,
-	(*parsing).grantType,
 	(*parsing).codeChallenge,
 	(*parsing).dpopKey,
 	(*parsing).nonce,
 	(*parsing).resource,
 	(*parsing).details,
 	(*parsing).scope,
+	(*parsing).answerTokens,
 	(*parsing).prompt,
 	(*parsing).maxAge,
 	(*parsing).loginHint,
@@ -118,7 +119,8 @@ func (s *parsing) returnAddress() (refusal *oauth.Error) {
 		uri = s.Client.RedirectURIs[0]
 	}
 	s.Request.RedirectURI = uri
-	s.To, refusal = returnAddress(s.Issuer, s.Client, uri, s.params.Get("response_mode"), "")
+	t, mode := responseType(s.params.Get("response_type")), oauth.ResponseMode(s.params.Get("response_mode"))
+	s.To, refusal = returnAddress(s.Issuer, s.Client, uri, t, mode, "")
 	return refusal
 }
 
@@ -142,23 +144,6 @@ func (s *parsing) notSupported() *oauth.Error {
 	return nil
 }
 
-func (s *parsing) responseType() *oauth.Error {
-	switch s.params.Get("response_type") {
-	case "code":
-		return nil
-	case "":
-		return oauth.Refuse(oauth.InvalidRequest, "response_type is missing: write code")
-	}
-	return oauth.Refuse(oauth.UnsupportedResponseType, "response_type is not supported: write code")
-}
-
-func (s *parsing) grantType() *oauth.Error {
-	if !s.Client.MayUse(oauth.AuthorizationCode) {
-		return oauth.Refuse(oauth.UnauthorizedClient, "this client did not register the grant type authorization_code")
-	}
-	return nil
-}
-
 // codeChallenge takes PKCE by S256 alone (RFC 7636 §4.3). An absent method means
 // plain there, which shows the verifier to whoever sees the request.
 func (s *parsing) codeChallenge() *oauth.Error {
@@ -166,7 +151,7 @@ func (s *parsing) codeChallenge() *oauth.Error {
 	switch {
 	case challenge == "" && method != "":
 		return oauth.Refuse(oauth.InvalidRequest, "code_challenge is missing, though code_challenge_method is there")
-	case challenge == "" && s.Client.PKCERequired():
+	case challenge == "" && s.Client.PKCERequired() && gives(s.Request.ResponseType, wordCode):
 		return oauth.Refuse(oauth.InvalidRequest, "code_challenge is missing: this client must use PKCE")
 	case challenge == "":
 		return nil

@@ -40,8 +40,7 @@ func TestParse(t *testing.T) {
 		{[]string{"redirect_uri", "https://evil.example/"}, oauth.InvalidRequest, page},
 		{[]string{"redirect_uri", "javascript:alert(1)"}, oauth.InvalidRequest, page},
 		{[]string{"response_mode", "query"}, "", page},
-		{[]string{"response_mode", "fragment"}, oauth.InvalidRequest, page},
-		{[]string{"response_mode", "form_post"}, oauth.InvalidRequest, page},
+		{[]string{"response_mode", "web_message"}, oauth.InvalidRequest, page},
 		{many("https://shop.example.com/a"), "", page},
 		{many("https://shop.example.com/b?x=1"), "", page},
 		{many("https://shop.example.com/b"), oauth.InvalidRequest, page},
@@ -153,7 +152,7 @@ func TestParsedRequest(t *testing.T) {
 		t.Fatal(refusal)
 	}
 	want := store.AuthorizationRequest{
-		Client: "shop", RedirectURI: callback, RedirectURISent: true, State: "s t&te", Nonce: "n", Challenge: challenge,
+		Client: "shop", RedirectURI: callback, RedirectURISent: true, ResponseType: "code", ResponseMode: "query", State: "s t&te", Nonce: "n", Challenge: challenge,
 		Scopes: []string{"openid", "email"},
 		// orders:read is declared by both APIs of the client.
 		Resources: []store.GrantedResource{{ID: orders, Scopes: []string{"orders:read"}}, {ID: vault, Scopes: []string{"orders:read", "vault:open"}}},
@@ -224,15 +223,15 @@ func TestAnswers(t *testing.T) {
 		{"http://127.0.0.1:99/cb", "s", "http://127.0.0.1:99/cb?code=jtc_1&iss=https%3A%2F%2Fid.example.com&state=s"},
 		{"com.example.app:/cb", "s", "com.example.app:/cb?code=jtc_1&iss=https%3A%2F%2Fid.example.com&state=s"},
 	} {
-		to, refusal := returnAddress(issuer, client, tt.uri, "", tt.state)
+		to, refusal := returnAddress(issuer, client, tt.uri, oauth.ResponseCode, "", tt.state)
 		if refusal != nil {
 			t.Fatal(refusal)
 		}
-		if got := to.code("jtc_1").Location(); got != tt.want {
+		if got := to.answer(url.Values{"code": {"jtc_1"}}).Location(); got != tt.want {
 			t.Errorf("%s\nwant %s", got, tt.want)
 		}
 	}
-	to, _ := returnAddress(issuer, client, "https://shop.example.com/a", "", "s")
+	to, _ := returnAddress(issuer, client, "https://shop.example.com/a", oauth.ResponseCode, "", "s")
 	got := to.refuse(oauth.Refuse(oauth.InvalidScope, "the \"scope\" \\ is\nwröng")).Location()
 	u, err := url.Parse(got)
 	if err != nil {
@@ -267,7 +266,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		answer := parsed.To.code("x")
+		answer := parsed.To.answer(url.Values{"code": {"x"}})
 		if refusal != nil {
 			answer = parsed.To.refuse(refusal)
 		}

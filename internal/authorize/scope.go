@@ -66,7 +66,7 @@ func (s *parsing) oneScope(scope string) *oauth.Error {
 			return oauth.Refuse(oauth.InvalidScope, "this client may not ask for the scope %s: register it, or leave it out", scope)
 		}
 		return nil
-	case scope == oauth.ScopeOfflineAccess && !s.Client.MayUse(oauth.RefreshToken):
+	case scope == oauth.ScopeOfflineAccess && (!s.Client.MayUse(oauth.RefreshToken) || !gives(s.Request.ResponseType, wordCode)):
 		return nil // it could not be used (OpenID Connect Core §11)
 	case identity:
 		s.Request.Scopes = append(s.Request.Scopes, scope)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/url"
 	"slices"
 
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -26,10 +27,10 @@ func (p *Pending) settle(ctx context.Context) (out Outcome, err error) {
 		out = t.out
 		return t.write()
 	})
-	if err != nil {
-		return Outcome{}, err
+	if err != nil || out.Answer.made == nil {
+		return out, err
 	}
-	return out, nil
+	return p.withTokens(ctx, out)
 }
 
 // settling is one run of the transaction, with a copy of its own of the request: the
@@ -157,14 +158,20 @@ func (t *settling) grant(who *store.Session) error {
 	g := &store.Grant{
 		Client: t.Client.ID, Subject: who.Subject, Rev: t.head,
 		AbsoluteAt: t.tx.Now().Add(t.Client.RefreshToken.Absolute.Std()),
-		Code: &store.CodeDetails{
+		Details:    granted(r),
+	}
+	g.Details.AuthTime, g.Details.ACR, g.Details.AMR, g.Details.SID = who.AuthTime, who.ACR, who.AMR, session.SID(who.ID)
+	if gives(r.Type(), wordCode) {
+		g.Code = &store.CodeDetails{
 			RedirectURI: r.RedirectURI, RedirectURISent: r.RedirectURISent, Challenge: r.Challenge, Nonce: r.Nonce, JKT: r.JKT,
-		},
-		Details: store.GrantDetails{
-			Scopes: r.Scopes, Resources: r.Resources, ResourceAsked: r.ResourceAsked, Claims: r.Claims,
-			AuthorizationDetails: r.Details,
-			AuthTime:             who.AuthTime, ACR: who.ACR, AMR: who.AMR, SID: session.SID(who.ID),
-		},
+		}
+	}
+	if gives(r.Type(), wordToken) {
+		lifetime, refusal := t.Front.Lifetime(t.Client, &g.Details)
+		if refusal != nil {
+			return refusal
+		}
+		g.TokensUntil = t.tx.Now().Add(lifetime)
 	}
 	if !slices.Contains(r.Scopes, oauth.ScopeOfflineAccess) {
 		g.Session = who.ID
@@ -179,7 +186,14 @@ func (t *settling) grant(who *store.Session) error {
 	}
 	t.note(audit.GrantCreated, who.Subject)
 	t.events[len(t.events)-1].Grant = grant.Handle(g.ID)
-	t.out.Answer = t.To.code(code)
+	values := url.Values{}
+	if code != "" {
+		values.Set("code", code)
+	}
+	t.out.Answer = t.To.answer(values)
+	if givesTokens(r.Type()) {
+		t.out.Answer.made = g
+	}
 	return nil
 }
 

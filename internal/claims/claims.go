@@ -79,6 +79,14 @@ func IDToken(u *store.User, scopes []string, asked map[string]*store.ClaimReques
 	return out
 }
 
+// IDTokenAlone are the claims in an ID token beside which no access token ever goes out:
+// those of the scopes have no other place (OpenID Connect Core §5.4).
+func IDTokenAlone(u *store.User, scopes []string, asked map[string]*store.ClaimRequest) map[string]any {
+	out := UserInfo(u, scopes, asked)
+	delete(out, "sub")
+	return out
+}
+
 func release(out map[string]any, u *store.User, names []string) {
 	for _, name := range names {
 		if v, ok := value(u, name); ok {

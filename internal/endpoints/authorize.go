@@ -29,7 +29,7 @@ func (b *Browser) authorize(w http.ResponseWriter, r *http.Request) {
 			b.failPage(w, r, err, p.Request.UILocales)
 			return
 		}
-		b.follow(w, out)
+		b.follow(w, r, out)
 		return
 	}
 	out, err := b.Flows.Begin(r.Context(), params, v)
@@ -40,7 +40,7 @@ func (b *Browser) authorize(w http.ResponseWriter, r *http.Request) {
 	if fresh != nil && out.Pending != nil {
 		fresh.Set(w)
 	}
-	b.follow(w, out)
+	b.follow(w, r, out)
 }
 
 // authorizePost is POST /authorize. Any site may post there, so no cookie counts: the
@@ -57,7 +57,7 @@ func (b *Browser) authorizePost(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		b.failPage(w, r, err, params.Get("ui_locales"))
 	case out.Pending == nil:
-		redirect(w, out.Answer.Location())
+		b.respond(w, r, out.Answer)
 	default:
 		redirect(w, b.step("/authorize", out.Pending))
 	}

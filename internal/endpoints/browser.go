@@ -120,17 +120,30 @@ func (b *Browser) open(w http.ResponseWriter, r *http.Request, params web.Params
 const flowParameter = "flow"
 
 // follow leads the browser to where a flow stands.
-func (b *Browser) follow(w http.ResponseWriter, out authorize.Outcome) {
+func (b *Browser) follow(w http.ResponseWriter, r *http.Request, out authorize.Outcome) {
 	if out.Cookie != "" {
 		b.Cookies.SetSession(w, out.Cookie)
 	}
 	switch {
 	case out.Pending == nil:
-		redirect(w, out.Answer.Location())
+		b.respond(w, r, out.Answer)
 	case out.Step.Do == authorize.Consent:
 		redirect(w, b.step("/consent", out.Pending))
 	default:
 		redirect(w, b.step("/login", out.Pending))
+	}
+}
+
+// respond takes an answer to its client: by a redirect, or by a form that the browser posts.
+func (b *Browser) respond(w http.ResponseWriter, r *http.Request, a authorize.Answer) {
+	response, err := b.Flows.Response(a)
+	switch {
+	case err != nil:
+		b.failPage(w, r, err, "")
+	case response.Location != "":
+		redirect(w, response.Location)
+	default:
+		b.Pages.Write(w, r, http.StatusOK, pages.FormPost{Action: response.Action, Origin: response.Origin, Fields: response.Fields})
 	}
 }
 

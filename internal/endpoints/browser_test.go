@@ -48,7 +48,7 @@ func TestErrorsGoToTheClient(t *testing.T) {
 		pairs []string
 		want  oauth.ErrorCode
 	}{
-		{[]string{"response_type", "token"}, oauth.UnsupportedResponseType},
+		{[]string{"response_type", "none"}, oauth.UnsupportedResponseType},
 		{[]string{"scope", "openid orders:write"}, oauth.InvalidScope},
 		{[]string{"prompt", "none"}, oauth.LoginRequired},
 		{[]string{"code_challenge", ""}, oauth.InvalidRequest},

@@ -34,7 +34,7 @@ func (b *Browser) consent(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		b.failPage(w, r, err, p.Request.UILocales)
 	case out.Pending == nil || out.Step.Do != authorize.Consent:
-		b.follow(w, out)
+		b.follow(w, r, out)
 	default:
 		b.showConsent(w, r, p, out)
 	}
@@ -148,7 +148,7 @@ func (b *Browser) consentPost(w http.ResponseWriter, r *http.Request, params web
 			b.failPage(w, r, err, p.Request.UILocales)
 			return
 		}
-		b.follow(w, out)
+		b.follow(w, r, out)
 	default:
 		redirect(w, b.step("/consent", p))
 	}

@@ -31,7 +31,7 @@ func (b *Browser) login(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		b.failPage(w, r, err, p.Request.UILocales)
 	case out.Pending == nil || out.Step.Do != authorize.Login:
-		b.follow(w, out)
+		b.follow(w, r, out)
 	default:
 		page := b.loginPage(p)
 		if out.Step.Again {
@@ -81,7 +81,7 @@ func (b *Browser) loginPost(w http.ResponseWriter, r *http.Request, params web.P
 	page.Username = shown(params.Get("username"))
 	switch {
 	case err == nil:
-		b.follow(w, out)
+		b.follow(w, r, out)
 	case errors.Is(err, login.ErrWrong):
 		page.Error = pages.WrongCredentials
 		b.Pages.Write(w, r, http.StatusBadRequest, page)
@@ -110,5 +110,5 @@ func (b *Browser) deny(w http.ResponseWriter, r *http.Request, p *authorize.Pend
 		b.failPage(w, r, err, p.Request.UILocales)
 		return
 	}
-	b.follow(w, out)
+	b.follow(w, r, out)
 }

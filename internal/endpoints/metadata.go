@@ -52,7 +52,7 @@ type metadata struct {
 	ResponseTypes     []oauth.ResponseType `json:"response_types_supported"`
 	ResponseModes     []oauth.ResponseMode `json:"response_modes_supported"`
 	GrantTypes        []oauth.GrantType    `json:"grant_types_supported"`
-	SubjectTypes      []string             `json:"subject_types_supported"`
+	SubjectTypes      []oauth.SubjectType  `json:"subject_types_supported"`
 	IDTokenAlgs       []oauth.Alg          `json:"id_token_signing_alg_values_supported"`
 	IntrospectionAlgs []oauth.Alg          `json:"introspection_signing_alg_values_supported"`
 	ChallengeMethods  []string             `json:"code_challenge_methods_supported"`
@@ -65,6 +65,7 @@ type metadata struct {
 	DPoPAlgs          []oauth.Alg          `json:"dpop_signing_alg_values_supported"` // RFC 9449 §5.1
 	clientMetadata
 	requestMetadata
+	responseMetadata
 }
 
 // describe lists what is there now; scopes change with the resources.
@@ -90,10 +91,10 @@ func (m *Metadata) describe() metadata {
 		EndSession:        m.Issuer + "/logout",
 		Scopes:            scopes,
 		Claims:            claims.Supported(),
-		ResponseTypes:     []oauth.ResponseType{oauth.ResponseCode},
-		ResponseModes:     []oauth.ResponseMode{oauth.ModeQuery},
+		ResponseTypes:     m.responseTypes(),
+		ResponseModes:     spec.ResponseModes,
 		GrantTypes:        slices.Clone(m.Redeem.Names()),
-		SubjectTypes:      []string{"public"},
+		SubjectTypes:      m.subjectTypes(),
 		IDTokenAlgs:       m.idAlgs(),
 		IntrospectionAlgs: m.answerAlgs(),
 		ChallengeMethods:  []string{oauth.CodeChallengeS256},
@@ -106,6 +107,7 @@ func (m *Metadata) describe() metadata {
 		DPoPAlgs:          dpop.Algs(),
 		clientMetadata:    m.clients(),
 		requestMetadata:   m.requests(),
+		responseMetadata:  m.responses(),
 	}
 	m.narrow(&doc)
 	if slices.ContainsFunc(doc.ResponseTypes, func(t oauth.ResponseType) bool { return t != oauth.ResponseCode }) {

@@ -72,16 +72,21 @@ func ParseHandle(s string) (id store.GrantID, ok bool) {
 
 // Create adds a grant in a transaction and returns its code. The caller fills in
 // Client, Subject, Session (empty when the grant outlives its session), Rev (the
-// head read before the person's session was), AbsoluteAt, Code and Details, and User
-// where it was read in this transaction; the rest is set in g.
+// head read before the person's session was), AbsoluteAt, Code, TokensUntil and Details,
+// and User where it was read in this transaction; the rest is set in g. Without Code the
+// grant has no code, and nothing but the tokens that go out now.
 func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 	pepper := s.peppers.Pepper()
 	copy(g.ID[:], secret.Bytes(len(g.ID)))
 	g.Secret = secret.Bytes(32)
 	g.Pepper = pepper.ID
+	g.CreatedAt, g.RotatedAt, g.IdleAt = tx.Now(), tx.Now(), tx.Now()
+	if g.Code == nil {
+		g.Number = 1
+		return "", errors.Join(tx.CreateGrant(*g), s.thin(tx, g))
+	}
 	g.Code.ExpiresAt = tx.Now().Add(CodeLifetime)
 	g.IdleAt = g.Code.ExpiresAt
-	g.CreatedAt, g.RotatedAt = tx.Now(), tx.Now()
 	if err := tx.CreateGrant(*g); err != nil {
 		return "", err
 	}
@@ -99,11 +104,16 @@ func (s *Grants) Spend(tx *store.Tx, g *store.Grant, idleAt, tokensUntil time.Ti
 	if won, err = tx.SpendCode(g, idleAt, tokensUntil); err != nil || !won {
 		return won, err
 	}
+	return won, s.thin(tx, g)
+}
+
+// thin ends the grant longest unused where a subject has too many at one client.
+func (s *Grants) thin(tx *store.Tx, g *store.Grant) error {
 	ended, err := tx.EndIdlest(g.Subject, g.Client, perClientAndSubject, CauseTooMany)
 	if err != nil {
-		return won, err
+		return err
 	}
-	return won, s.log.Add(tx, CauseTooMany, s.entries(tx, CauseTooMany, ended)...)
+	return s.log.Add(tx, CauseTooMany, s.entries(tx, CauseTooMany, ended)...)
 }
 
 // Find parses a code or refresh token and reads its grant. ErrForged: it is none

@@ -7,15 +7,21 @@ import (
 	"strings"
 )
 
-// setHeaders sets what every page needs, form-action following a redirect to
-// origin as well.
-func setHeaders(h http.Header, origin string) {
-	h.Set("Content-Security-Policy", policy(origin))
+// setHeaders sets what every page needs.
+func setHeaders(h http.Header, policy string) {
+	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Permissions-Policy", "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), usb=()")
+}
+
+func policyOf(p Page) string {
+	if form, ok := p.(FormPost); ok {
+		return postPolicy(form.Origin)
+	}
+	return policy(p.redirectOrigin())
 }
 
 // policy is the Content-Security-Policy of a page. Chromium holds form-action
@@ -27,6 +33,16 @@ func policy(origin string) string {
 		action += " " + source
 	}
 	return "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action " + action + "; frame-ancestors 'none'; base-uri 'none'"
+}
+
+// postPolicy is the policy of a page whose form goes to another origin, and there alone. Its
+// one script is a file of ours.
+func postPolicy(origin string) string {
+	action := formAction(origin)
+	if action == "" {
+		action = "'none'"
+	}
+	return "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action " + action + "; frame-ancestors 'none'; base-uri 'none'"
 }
 
 var (

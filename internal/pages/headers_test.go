@@ -17,7 +17,7 @@ func TestHeaders(t *testing.T) {
 	for name, s := range samples {
 		h := write(t, r, s.status, s.page, i18n.English).Header().Clone()
 		want := http.Header{
-			"Content-Security-Policy": {policy(s.page.redirectOrigin())},
+			"Content-Security-Policy": {policyOf(s.page)},
 			"X-Frame-Options":         {"DENY"},
 			"X-Content-Type-Options":  {"nosniff"},
 			"Referrer-Policy":         {"no-referrer"},
@@ -115,4 +115,17 @@ func FuzzFormAction(f *testing.F) {
 			t.Errorf("formAction(%q) = %q", origin, source)
 		}
 	})
+}
+
+// The page that carries an answer to a client lets its form go there alone.
+func TestPostPolicy(t *testing.T) {
+	t.Parallel()
+	const want = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action %; frame-ancestors 'none'; base-uri 'none'"
+	for origin, action := range map[string]string{
+		"https://shop.example.com": "https://shop.example.com", "https://shop.example.com; script-src *": "'none'", "": "'none'", "https://*.example.com": "'none'",
+	} {
+		if got := policyOf(FormPost{Origin: origin}); got != strings.Replace(want, "%", action, 1) {
+			t.Errorf("%q: %s", origin, got)
+		}
+	}
 }

@@ -30,13 +30,14 @@ type Renderer struct {
 	assets map[string]asset // by path
 	css    string           // paths
 	icon   string
+	script string
 }
 
 //go:embed templates/*.html
 var templates embed.FS
 
 // names are the pages, each a file under templates that fills the layout.
-var names = []string{"login", "consent", "error", "logout", "loggedout", "home"}
+var names = []string{"login", "consent", "error", "logout", "loggedout", "home", "formpost"}
 
 // New parses the templates. An error means that the program was built wrongly.
 func New(brand Brand) (*Renderer, error) {
@@ -45,6 +46,7 @@ func New(brand Brand) (*Renderer, error) {
 	}
 	r := &Renderer{brand: brand, pages: make(map[string]*template.Template), assets: make(map[string]asset)}
 	r.css = r.add("jeton", "css", "text/css; charset=utf-8", css)
+	r.script = r.add("submit", "js", "text/javascript; charset=utf-8", submit)
 	r.icon = r.add("mark", "svg", "image/svg+xml", icon)
 	layout, err := template.New("layout.html").Funcs(funcs).ParseFS(templates, "templates/layout.html")
 	if err != nil {
@@ -69,6 +71,7 @@ type view struct {
 	Status    int
 	Brand     Brand
 	CSS, Icon string
+	Script    string
 }
 
 // Say is the message of a key in pieces, so that a template can set the values
@@ -79,9 +82,9 @@ func (v view) Say(key string, values ...string) []piece { return say(v.Lang, key
 // before anything is sent: one that fails becomes a plain 500.
 func (r *Renderer) Write(w http.ResponseWriter, req *http.Request, status int, p Page) {
 	lang := i18n.Match(req.Header.Get("Accept-Language"), p.locales())
-	setHeaders(w.Header(), p.redirectOrigin())
+	setHeaders(w.Header(), policyOf(p))
 	var page bytes.Buffer
-	err := r.render(&page, view{Lang: lang, Page: p, Status: status, Brand: r.brand, CSS: r.css, Icon: r.icon})
+	err := r.render(&page, view{Lang: lang, Page: p, Status: status, Brand: r.brand, CSS: r.css, Icon: r.icon, Script: r.script})
 	if err != nil {
 		slog.ErrorContext(req.Context(), "a page could not be rendered", "page", p.template(), "error", err)
 		http.Error(w, lang.T("error.server.title")+". "+lang.T("error.server.text"), http.StatusInternalServerError)

@@ -71,6 +71,7 @@ var samples = map[string]sample{
 	"loggedout":      {LoggedOut{ContinueURL: "https://shop.example.com/?a=1&b=2", ContinueName: "Web shop"}, 200},
 	"loggedout_app":  {LoggedOut{ContinueURL: "com.example.app:/done"}, 200},
 	"loggedout_bare": {LoggedOut{}, 200},
+	"formpost":       {FormPost{Action: "https://shop.example.com/cb?a=1&b=2", Origin: "https://shop.example.com", Fields: map[string]string{"code": "jtc_1", "state": `"><script>`}}, 200},
 	"home":           {Home{Account: "ada@example.com", Issuer: "https://id.example.com"}, 200},
 	"home_nobody":    {Home{}, 200},
 }
@@ -168,8 +169,12 @@ func TestEveryPageIsSound(t *testing.T) {
 	for name, s := range samples {
 		for _, lang := range i18n.Languages() {
 			page := write(t, r, s.status, s.page, lang).Body.String()
+			plain := page
+			if _, ok := s.page.(FormPost); ok {
+				plain = strings.Replace(page, `<script src="`+r.script+`" defer></script>`, "", 1)
+			}
 			for _, bad := range []string{"%!", "ZgotmplZ", "<script", "style=", "<no value>", " onclick"} {
-				if strings.Contains(page, bad) {
+				if strings.Contains(plain, bad) {
 					t.Errorf("%s.%s contains %q:\n%s", name, lang, bad, page)
 				}
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/subject"
 	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
@@ -66,6 +67,7 @@ type Issuer struct {
 	Directory *directory.Directory
 	Grants    *grant.Grants
 	Minter    *tokens.Minter
+	Names     *subject.Names
 }
 
 // Dispatcher finds the grant type of a request.
@@ -153,30 +155,17 @@ func (i *Issuer) answer(r Request, g *store.Grant, nonce string) (Issued, time.T
 	if refusal != nil {
 		return Issued{}, now, refusal
 	}
-	access := tokens.Access{
-		Subject: g.Subject, ClientID: g.Client, Audience: t.audience, Scopes: t.scopes,
-		Handle: grant.Handle(g.ID), Rev: r.Head, Details: t.details,
-		AuthTime: g.Details.AuthTime, ACR: g.Details.ACR, AMR: g.Details.AMR,
-		Format: t.format, Alg: t.alg, Lifetime: t.lifetime, Confirmation: r.Confirmation,
-	}
-	if t.has(oauth.ScopeRoles) {
-		access.Roles = g.User.Roles
-	}
-	if t.has(oauth.ScopeGroups) {
-		access.Groups = g.User.Groups
-	}
+	access := i.access(r.Client, g, &t)
+	access.Rev, access.Confirmation = r.Head, r.Confirmation
 	token, expires, err := i.Minter.Access(now, access)
 	if err != nil {
 		return Issued{}, now, err
 	}
 	out := Issued{AccessToken: token, TokenType: r.tokenType(), ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes), Details: t.details}
 	if t.openID {
-		out.IDToken, err = i.Minter.ID(now, tokens.ID{
-			Subject: g.Subject, ClientID: g.Client, Nonce: nonce,
-			AuthTime: g.Details.AuthTime, ACR: g.Details.ACR, AMR: g.Details.AMR, SID: sid(g),
-			AccessToken: token, Alg: r.Client.IDTokenAlg,
-			Claims: claims.IDToken(&g.User, t.identity, g.Details.Claims.IDToken),
-		})
+		id := i.id(r.Client, g)
+		id.Nonce, id.AccessToken, id.Claims = nonce, token, claims.IDToken(&g.User, t.identity, g.Details.Claims.IDToken)
+		out.IDToken, err = i.Minter.ID(now, id)
 	}
 	return out, expires, err
 }

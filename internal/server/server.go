@@ -40,6 +40,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/subject"
 	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
@@ -161,15 +162,19 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	clients := clientauth.New(dir, methods...)
 	s.warnOfProxy(dir)
-	issuer := &redeem.Issuer{Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
+	names, err := subject.New(s.ring)
+	if err != nil {
+		return nil, err
+	}
+	issuer := &redeem.Issuer{Names: names, Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
 	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer})
 
 	door := endpoints.Door{Log: o.Log, Peers: web.NewPeers(trusted(c)), Base: c.Issuer, Shown: shown(c), Proofs: &proof.Proofs{Store: s.store, Audit: s.audit, Roots: s.ring, RequireNonce: c.DPoP.RequireNonce}}
 	s.admin = adminapi.Handler(s.manager, o.Log)
 	sessions := session.New(grants, session.Policy{Idle: c.Sessions.Idle.Std(), Absolute: c.Sessions.Absolute.Std()})
 	flows := &authorize.Flows{
-		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader},
-		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions, Signed: s.signed, Out: s.out,
+		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader, Front: issuer},
+		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions, Signed: s.signed, Out: s.out, Minter: minter,
 	}
 	if !s.store.Shared() { // another node may change a flow
 		flows.Begun = recent.New[store.FlowID, store.Flow](begunFlows)

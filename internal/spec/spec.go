@@ -3,6 +3,7 @@
 package spec
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/jeton-auth/jeton/oauth"
@@ -153,6 +154,9 @@ func (c *Client) MayRespond(t oauth.ResponseType) bool {
 	}
 	return slices.Contains(c.ResponseTypes, t)
 }
+
+// ResponseAlgorithm signs the client's responses in a JWT.
+func (c *Client) ResponseAlgorithm() oauth.Alg { return cmp.Or(c.ResponseAlg, c.IDTokenAlg) }
 
 // Pairwise tells whether the client knows people by names of its own (OpenID Connect
 // Core §8).

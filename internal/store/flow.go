@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"time"
@@ -24,27 +25,35 @@ type Flow struct {
 // AuthorizationRequest is a checked authorization request: its client, redirect
 // URI and scopes have been verified.
 type AuthorizationRequest struct {
-	Client          string            `json:"client"`
-	RedirectURI     string            `json:"redirect_uri"`
-	RedirectURISent bool              `json:"redirect_uri_sent,omitempty"`
-	State           string            `json:"state,omitempty"`
-	Nonce           string            `json:"nonce,omitempty"`
-	Challenge       string            `json:"challenge,omitempty"`
-	JKT             string            `json:"dpop_jkt,omitempty"` // thumbprint of the DPoP key of the code
-	Scopes          []string          `json:"scopes,omitempty"`
-	Resources       []GrantedResource `json:"resources,omitempty"`
-	ResourceAsked   bool              `json:"resource_asked,omitempty"`
-	Prompt          []string          `json:"prompt,omitempty"`
-	MaxAge          *int64            `json:"max_age,omitempty"` // seconds
-	LoginHint       string            `json:"login_hint,omitempty"`
-	IDTokenHint     string            `json:"hinted_subject,omitempty"` // the subject of a verified hint
-	ACRValues       []string          `json:"acr_values,omitempty"`
-	Claims          ClaimsRequest     `json:"claims,omitzero"`
-	UILocales       string            `json:"ui_locales,omitempty"`
+	Client          string `json:"client"`
+	RedirectURI     string `json:"redirect_uri"`
+	RedirectURISent bool   `json:"redirect_uri_sent,omitempty"`
+	// ResponseType is code where it is empty, and ResponseMode the default of the type.
+	ResponseType  oauth.ResponseType `json:"response_type,omitempty"`
+	ResponseMode  oauth.ResponseMode `json:"response_mode,omitempty"`
+	State         string             `json:"state,omitempty"`
+	Nonce         string             `json:"nonce,omitempty"`
+	Challenge     string             `json:"challenge,omitempty"`
+	JKT           string             `json:"dpop_jkt,omitempty"` // thumbprint of the DPoP key of the code
+	Scopes        []string           `json:"scopes,omitempty"`
+	Resources     []GrantedResource  `json:"resources,omitempty"`
+	ResourceAsked bool               `json:"resource_asked,omitempty"`
+	Prompt        []string           `json:"prompt,omitempty"`
+	MaxAge        *int64             `json:"max_age,omitempty"` // seconds
+	LoginHint     string             `json:"login_hint,omitempty"`
+	IDTokenHint   string             `json:"hinted_subject,omitempty"` // the subject of a verified hint
+	ACRValues     []string           `json:"acr_values,omitempty"`
+	Claims        ClaimsRequest      `json:"claims,omitzero"`
+	UILocales     string             `json:"ui_locales,omitempty"`
 	// Details are the authorization details that are asked for (RFC 9396).
 	Details []oauth.AuthorizationDetail `json:"authorization_details,omitempty"`
 	// Pushed is the key of the pushed request that this is; empty: it was not pushed.
 	Pushed []byte `json:"pushed,omitempty"`
+}
+
+// Type is the response type that is asked for.
+func (r *AuthorizationRequest) Type() oauth.ResponseType {
+	return cmp.Or(r.ResponseType, oauth.ResponseCode)
 }
 
 const flowColumns = `SELECT id, browser, request, session, created_at, expires_at FROM flows`

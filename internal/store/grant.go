@@ -124,11 +124,17 @@ func (r Reader) Grant(id GrantID) (Grant, error) {
 	return get(r, scanGrant, grantColumns+` WHERE g.id = ?`, id[:])
 }
 
-// CreateGrant adds a grant whose code dies at g.Code.ExpiresAt.
+// CreateGrant adds a grant whose code dies at g.Code.ExpiresAt. One without a code, all
+// of whose tokens went out with the authorization response, stands where a redeemed code
+// leaves a grant, at number 1.
 func (tx *Tx) CreateGrant(g Grant) error {
-	code, err := json.Marshal(g.Code)
-	if err != nil {
-		return err
+	code, number, until := "", int64(1), int64(0)
+	if g.Code != nil {
+		text, err := json.Marshal(g.Code)
+		if err != nil {
+			return err
+		}
+		code, number, until = string(text), 0, millis(g.Code.ExpiresAt.Add(codeKept))
 	}
 	details, err := json.Marshal(g.Details)
 	if err != nil {
@@ -136,9 +142,9 @@ func (tx *Tx) CreateGrant(g Grant) error {
 	}
 	_, err = tx.change(`INSERT INTO grants (id, secret, pepper, client, subject, session, rev, created_at, absolute_at, unredeemed_until,
 			code, details, number, rotated_at, idle_at, tokens_until, ended_at, ended_by)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, '')`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '')`,
 		g.ID[:], g.Secret, g.Pepper, g.Client, g.Subject, notNil(g.Session), g.Rev, millis(tx.now), millis(g.AbsoluteAt),
-		millis(g.Code.ExpiresAt.Add(codeKept)), string(code), string(details), millis(tx.now), millis(g.IdleAt))
+		until, code, string(details), number, millis(tx.now), millis(g.IdleAt), millis(g.TokensUntil))
 	return err
 }
 
@@ -177,9 +183,9 @@ func (tx *Tx) SpendCode(g *Grant, idleAt, tokensUntil time.Time) (won bool, err 
 		}
 		details = string(text)
 	}
-	n, err := tx.change(`UPDATE grants SET number = 1, code = ?, unredeemed_until = 0, rotated_at = ?, idle_at = ?, tokens_until = ?,
+	n, err := tx.change(`UPDATE grants SET number = 1, code = ?, unredeemed_until = 0, rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END,
 		details = CASE WHEN ? = '' THEN details ELSE ? END
-		WHERE id = ? AND number = 0 AND`+live, string(code), millis(tx.now), millis(idleAt), millis(tokensUntil), details, details, g.ID[:])
+		WHERE id = ? AND number = 0 AND`+live, string(code), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), details, details, g.ID[:])
 	return n == 1, err
 }
 
@@ -290,9 +296,10 @@ func (tx *Tx) PurgeGrants(after GrantID, limit int) (next GrantID, err error) {
 	return next, err
 }
 
-// PurgeUnredeemed removes up to limit grants whose code was never used.
+// PurgeUnredeemed removes up to limit grants whose code was never used. One that gave a
+// token beside its code is left to PurgeGrants.
 func (tx *Tx) PurgeUnredeemed(limit int) (int64, error) {
-	return tx.change(`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE unredeemed_until > 0 AND unredeemed_until < ? LIMIT ?)`, millis(tx.now), limit)
+	return tx.change(`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE unredeemed_until > 0 AND unredeemed_until < ? AND tokens_until = 0 LIMIT ?)`, millis(tx.now), limit)
 }
 
 // CountGrants is the number of rows, live or not.

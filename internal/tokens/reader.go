@@ -152,7 +152,8 @@ func (r *Reader) Subject(idToken string) (sub, sid, clientID string, err error) 
 	if err != nil {
 		return "", "", "", errors.Join(ErrHint, err)
 	}
-	if claims.Issuer != r.issuer || claims.Subject == "" || len(claims.Audience) != 1 {
+	// Signed userinfo has no exp: no other JWT stands in for an ID token.
+	if claims.Issuer != r.issuer || claims.Subject == "" || claims.Expiry == 0 || len(claims.Audience) != 1 {
 		return "", "", "", fmt.Errorf("%w: it is for somebody else", ErrHint)
 	}
 	return claims.Subject, claims.SessionID, claims.Audience[0], nil

@@ -53,6 +53,8 @@ type ID struct {
 	SID      string
 	// AccessToken, if it goes out beside the ID token, is bound to it by at_hash.
 	AccessToken string
+	// Code, if it goes out beside the ID token, is bound to it by c_hash.
+	Code string
 	// Claims about the user; none of them replaces a claim of the issuer's own.
 	Claims map[string]any
 	Alg    oauth.Alg
@@ -135,7 +137,7 @@ func (m *Minter) accessClaims(now, expires time.Time, a Access) []byte {
 }
 
 // own are the claims of an ID token that are the issuer's to make.
-var own = []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "azp", "jti"}
+var own = []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash", "azp", "jti"}
 
 // ID makes an ID token (OpenID Connect Core §2).
 func (m *Minter) ID(now time.Time, id ID) (string, error) {
@@ -154,6 +156,9 @@ func (m *Minter) ID(now time.Time, id ID) (string, error) {
 	o.str("sid", id.SID)
 	if id.AccessToken != "" {
 		o.str("at_hash", halfHash(id.Alg, id.AccessToken))
+	}
+	if id.Code != "" {
+		o.str("c_hash", halfHash(id.Alg, id.Code))
 	}
 	for name, value := range id.Claims {
 		if slices.Contains(own, name) {
