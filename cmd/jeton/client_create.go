@@ -21,7 +21,7 @@ type clientCreate struct {
 	JWKS                  string            `name:"jwks" placeholder:"FILE" help:"Its public keys, a JWK Set."`
 	JWKSURI               string            `name:"jwks-uri" placeholder:"URL" help:"Where it publishes them."`
 	SubjectDN             string            `name:"tls-subject-dn" help:"Subject of its certificate, for tls_client_auth."`
-	GrantType             []oauth.GrantType `required:"" help:"authorization_code, refresh_token, client_credentials, implicit or urn:ietf:params:oauth:grant-type:device_code; may be repeated."`
+	GrantType             []oauth.GrantType `required:"" help:"authorization_code, refresh_token, client_credentials, implicit or device_code; may be repeated."`
 	RedirectURI           []string          `name:"redirect-uri" sep:"none" help:"May be repeated."`
 	PostLogoutRedirectURI []string          `name:"post-logout-redirect-uri" sep:"none" help:"May be repeated."`
 	Scope                 []string          `help:"What it may be granted at most; may be repeated."`

@@ -20,6 +20,9 @@ const (
 	DefaultFormat            = FormatJWT
 )
 
+// shortDeviceCode is what people write for oauth.DeviceCode.
+const shortDeviceCode oauth.GrantType = "device_code"
+
 // WithDefaults is a copy of c, sharing nothing with it, in which every absent
 // setting has what its profile demands or its default, except for the resources: InferResources has theirs. An
 // empty list that is not nil stays empty.
@@ -27,6 +30,9 @@ func (c Client) WithDefaults() Client {
 	c.RedirectURIs = slices.Clone(c.RedirectURIs)
 	c.PostLogoutRedirectURIs = slices.Clone(c.PostLogoutRedirectURIs)
 	c.GrantTypes = slices.Clone(c.GrantTypes)
+	if i := slices.Index(c.GrantTypes, shortDeviceCode); i >= 0 {
+		c.GrantTypes[i] = oauth.DeviceCode
+	}
 	c.Scopes = slices.Clone(c.Scopes)
 	c.Resources = slices.Clone(c.Resources)
 	c.RequestURIs = slices.Clone(c.RequestURIs)

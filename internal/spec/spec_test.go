@@ -165,6 +165,8 @@ func TestClientValidate(t *testing.T) {
 		{func(c *Client) { c.GrantTypes = []oauth.GrantType{oauth.RefreshToken} }, ""},
 		{func(c *Client) { public(c); c.GrantTypes = append(c.GrantTypes, oauth.ClientCredentials) }, "grant_types[2]: client_credentials is only"},
 		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, oauth.ClientCredentials) }, ""},
+		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, "device_code") }, ""},
+		{func(c *Client) { c.GrantTypes = append(c.GrantTypes, "device_code", oauth.DeviceCode) }, "grant_types[3]: stands in the list twice"},
 		{func(c *Client) { c.RedirectURIs = nil }, ""},
 		{func(c *Client) { c.GrantTypes = []oauth.GrantType{oauth.ClientCredentials} }, ""},
 		{func(c *Client) {
