@@ -3,10 +3,12 @@ package endpoints_test
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,5 +119,65 @@ func TestPushedWithAnotherKey(t *testing.T) {
 	s.Handler().ServeHTTP(w, r)
 	if w.Code != 400 || !strings.Contains(w.Body.String(), "invalid_dpop_proof") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// FAPI 2.0 Security Profile 5.4.1: RS256 proves nothing, at the token endpoint and at
+// userinfo, even by the key that the token is bound to. A refresh may come with a new key.
+func TestFAPIProofs(t *testing.T) {
+	t.Parallel()
+	a, _ := startFAPI(t)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := func(alg oauth.Alg) app {
+		p, err := dpop.NewProver(key, alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		with := a
+		with.prover = p
+		return with
+	}
+	good, bad := by(oauth.PS256), by(oauth.RS256)
+	b := a.browser()
+	page := b.get(b.get(byURI(a.id, good.push(a.request("scope", "openid offline_access", "nonce", "n")))).to("/login?flow=")).want(http.StatusOK)
+	got := b.submit(page, 0, "username", "ada@example.com", "password", password1, "login", "1").client(appCallback)
+	form := values("grant_type", "authorization_code", "code", got.Get("code"), "redirect_uri", appCallback, "code_verifier", verifier)
+	if status, out := bad.send("/token", form); status != 400 || out["error"] != "invalid_dpop_proof" {
+		t.Errorf("%d %v", status, out)
+	}
+	if status, out := bad.send("/par", a.request()); status != 400 || out["error"] != "invalid_dpop_proof" {
+		t.Errorf("%d %v", status, out)
+	}
+	status, out := good.send("/token", form)
+	if status != http.StatusOK {
+		t.Fatalf("%d %v", status, out)
+	}
+	access := out["access_token"].(string)
+	if status := bad.userinfo(access); status != http.StatusUnauthorized {
+		t.Errorf("userinfo by RS256: %d", status)
+	}
+	if status := good.userinfo(access); status != http.StatusOK {
+		t.Errorf("userinfo by PS256: %d", status)
+	}
+	next := a
+	next.prover = newProver(t)
+	status, again := next.send("/token", values("grant_type", "refresh_token", "refresh_token", out["refresh_token"].(string)))
+	if status != http.StatusOK || next.userinfo(again["access_token"].(string)) != http.StatusOK {
+		t.Errorf("%d %v", status, again)
+	}
+	if status := good.userinfo(again["access_token"].(string)); status != http.StatusUnauthorized {
+		t.Errorf("the new token by the old key: %d", status)
+	}
+	var doc map[string]any
+	w := httptest.NewRecorder()
+	a.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/.well-known/openid-configuration", nil))
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if algs, _ := doc["dpop_signing_alg_values_supported"].([]any); len(algs) != 3 || slices.Contains(algs, any("RS256")) {
+		t.Errorf("%v", doc["dpop_signing_alg_values_supported"])
 	}
 }

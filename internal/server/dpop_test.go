@@ -407,8 +407,8 @@ func TestDPoPNonce(t *testing.T) {
 	try(r.header.Get(dpop.NonceHeader)).want(t, 200, "")
 }
 
-// FAPI 2.0 Security Profile 5.4.1: which algorithms prove depends on the profile. The
-// metadata names those of the profiles in use.
+// Without a profile that says otherwise every algorithm of signatures proves, and the
+// metadata says so.
 func TestDPoPAlgorithms(t *testing.T) {
 	t.Parallel()
 	i := startBound(t)
