@@ -26,6 +26,10 @@ type Request struct {
 	Endpoint string
 	// Certificates are those that the client showed, its own first.
 	Certificates []*x509.Certificate
+	// Before is asked once the client is known, before a credential that is good once is
+	// spent: with its error, as when a DPoP proof lacks a nonce, the client may come again
+	// with the same one. It may be nil.
+	Before func(*store.Client) error
 }
 
 // bare tells whether a request only names its client: no credential stands in it.
@@ -43,6 +47,12 @@ type Method interface {
 	// if it is not right, or an *oauth.Error that says more to who proved to be the
 	// client. Any other error is a failure of ours.
 	Check(context.Context, Request, *store.Client) error
+}
+
+// spender is a Method whose credentials are good once. Spend is called for one that Check
+// found right; its errors are *oauth.Error, or failures of ours.
+type spender interface {
+	Spend(context.Context, Request, *store.Client) error
 }
 
 // ErrRefused says that a credential is not the client's.
@@ -109,6 +119,16 @@ func (c *Clients) Client(ctx context.Context, r Request) (*store.Client, error) 
 		return nil, err
 	} else if err != nil || !ok || client.AuthMethod != method.Name() || client.Disabled {
 		return nil, refused()
+	}
+	if r.Before != nil {
+		if err := r.Before(client); err != nil {
+			return nil, err
+		}
+	}
+	if s, ok := method.(spender); ok {
+		if err := s.Spend(ctx, r, client); err != nil {
+			return nil, err
+		}
 	}
 	return client, nil
 }

@@ -78,8 +78,7 @@ func peek(compact string) (*verify.Claims, error) {
 	return verify.DecodeClaims(payload)
 }
 
-// Check verifies the assertion's signature by the client's keys, then what it says, and
-// last that it was not used before. Until the signature is right nothing is told but that
+// Check verifies the assertion's signature by the client's keys, and what it says. Until the signature is right nothing is told but that
 // the client did not authenticate.
 func (m *PrivateKeyJWT) Check(ctx context.Context, r Request, c *store.Client) error {
 	if c.AuthMethod != oauth.PrivateKeyJWT || c.Disabled {
@@ -98,11 +97,10 @@ func (m *PrivateKeyJWT) Check(ctx context.Context, r Request, c *store.Client) e
 	if err != nil {
 		return unfit("client_assertion does not hold claims in sound JSON")
 	}
-	now := m.Store.Now()
-	if refusal := m.judge(r, c, signed.Typ, claims, now); refusal != nil {
+	if refusal := m.judge(r, c, signed.Typ, claims, m.Store.Now()); refusal != nil {
 		return refusal
 	}
-	return m.once(ctx, c.ID, claims)
+	return nil
 }
 
 // assertionTypes are the values of typ that an assertion may have. Other kinds of JWT
@@ -155,14 +153,18 @@ func (m *PrivateKeyJWT) otherAudience(c *store.Client) *oauth.Error {
 	return unfit("aud of client_assertion must be either the issuer, %s, or the address of this endpoint, and nothing else", m.Issuer)
 }
 
-// once spends the assertion. It comes last: what fails for another reason, or for want of
-// the database, leaves the assertion as it was.
-func (m *PrivateKeyJWT) once(ctx context.Context, client string, a *verify.Claims) error {
-	key, until := store.Replay("client_assertion", client, a.ID), time.Unix(a.Expiry, 0)
+// Spend takes the assertion once, on whichever node. It comes last: what fails for another
+// reason, or for want of the database, leaves the assertion as it was.
+func (m *PrivateKeyJWT) Spend(ctx context.Context, r Request, c *store.Client) error {
+	a, err := peek(r.Params.Get("client_assertion"))
+	if err != nil {
+		return refused()
+	}
+	key, until := store.Replay("client_assertion", c.ID, a.ID), time.Unix(a.Expiry, 0)
 	won := false
-	err := m.Audit.WriteRoutine(ctx, func(tx *store.Tx) (e audit.Event, err error) {
+	err = m.Audit.WriteRoutine(ctx, func(tx *store.Tx) (e audit.Event, err error) {
 		if won, err = tx.UseOnce(key, until); won {
-			e = audit.Event{Type: audit.AssertionUsed, Client: client}
+			e = audit.Event{Type: audit.AssertionUsed, Client: c.ID}
 		}
 		return e, err
 	})

@@ -291,6 +291,40 @@ func TestAssertionIsNotBurnt(t *testing.T) {
 	expect(t, "again", got, err, false)
 }
 
+// What else is wrong with a request is said before its assertion is spent.
+func TestBeforeAnAssertionIsSpent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	by := signers()[oauth.ES256]
+	b.bank(spec.ProfileFAPI2, by)
+	r := asserting(by.sign(t, b.claims(nil), nil))
+	nonce := oauth.Refuse(oauth.UseDPoPNonce, "again")
+	r.Before = func(c *store.Client) error {
+		if c.ID != "bank" {
+			t.Errorf("asked for %s", c.ID)
+		}
+		return nonce
+	}
+	for range 2 {
+		if _, err := b.clients().Client(t.Context(), r); !errors.Is(err, nonce) {
+			t.Errorf("refused before: %v", err)
+		}
+	}
+	asked := 0
+	r.Before = func(*store.Client) error { asked++; return nil }
+	got, err := b.clients().Client(t.Context(), r)
+	expect(t, "with the nonce", got, err, true)
+	got, err = b.clients().Client(t.Context(), r)
+	expect(t, "again", got, err, false)
+	r = asserting(by.sign(t, b.claims(map[string]any{"aud": "x"}), nil))
+	r.Before = func(*store.Client) error { t.Error("a stranger was asked"); return nil }
+	got, err = b.clients().Client(t.Context(), r)
+	expect(t, "not the client", got, err, false)
+	if asked != 2 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
 func FuzzClientAssertion(f *testing.F) {
 	b := newBench(f)
 	by := signers()[oauth.EdDSA]

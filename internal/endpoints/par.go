@@ -6,7 +6,9 @@ import (
 	"github.com/jeton-auth/jeton/internal/authorize"
 	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/proof"
+	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/web"
+	"github.com/jeton-auth/jeton/oauth/dpop"
 )
 
 // PAR is POST /par: a client pushes an authorization request (RFC 9126 §2).
@@ -27,12 +29,13 @@ func (p *PAR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, refusal)
 		return
 	}
-	client, err := p.Clients.Client(r.Context(), p.credentials(r, params))
-	if err != nil {
-		p.failClient(w, r, err)
-		return
+	var made dpop.Proof
+	shown := p.credentials(r, params)
+	shown.Before = func(c *store.Client) (err error) {
+		made, err = p.prove(w, r, proof.Request{Algs: c.Profile.SigningAlgs()})
+		return err
 	}
-	made, err := p.prove(w, r, proof.Request{Algs: client.Profile.SigningAlgs()})
+	client, err := p.Clients.Client(r.Context(), shown)
 	if err != nil {
 		p.failClient(w, r, err)
 		return

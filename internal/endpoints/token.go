@@ -6,6 +6,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/redeem"
 	"github.com/jeton-auth/jeton/internal/revoke"
+	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -36,12 +37,13 @@ func (t *Token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	head := t.Revoked.Rev()
-	client, err := t.Clients.Client(r.Context(), t.credentials(r, params))
-	if err != nil {
-		t.failClient(w, r, err)
-		return
+	var cnf oauth.Confirmation
+	shown := t.credentials(r, params)
+	shown.Before = func(c *store.Client) (err error) {
+		cnf, err = t.bind(w, r, c)
+		return err
 	}
-	cnf, err := t.bind(w, r, client)
+	client, err := t.Clients.Client(r.Context(), shown)
 	if err != nil {
 		t.failClient(w, r, err)
 		return

@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/oauth/mtls"
+	"github.com/jeton-auth/jeton/verify"
 )
 
 func certPEM(c *x509.Certificate) []byte {
@@ -77,6 +79,51 @@ func TestTLSClientAuth(t *testing.T) {
 		form("stock", "")(r, v)
 		r.Header.Set("X-Client-Cert", mtls.Header(ca.issue(nil).Leaf))
 	}, "grant_type", "client_credentials").want(t, 401, oauth.InvalidClient)
+}
+
+// An API that uses verify takes a bound token with its certificate alone.
+func TestAPIChecksTheCertificate(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "Client CA")
+	i := startTLS(t, ", client_ca: file:ca.pem", stockClient, map[string][]byte{"ca.pem": certPEM(ca.cert)})
+	v, err := verify.New(t.Context(), "https://id.example.com", verify.Audience(api), verify.HTTPClient(i.with(nil).client),
+		verify.Clock(i.clock.Now), verify.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Close)
+	orders := httptest.NewUnstartedServer(v.Require("orders:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, verify.PrincipalFrom(r.Context()).ClientID)
+	})))
+	orders.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	orders.StartTLS()
+	t.Cleanup(orders.Close)
+	mine, theirs := ca.issue(nil), ca.issue(nil)
+	token := i.with(mine).post("/token", form("stock", ""), "grant_type", "client_credentials").want(t, 200, "").str(t, "access_token")
+	for name, c := range map[string]struct {
+		cert   *tls.Certificate
+		status int
+	}{"mine": {mine, 200}, "another of the same name": {theirs, 401}, "none": {nil, 401}} {
+		transport := orders.Client().Transport.(*http.Transport).Clone()
+		if c.cert != nil {
+			transport.TLSClientConfig.Certificates = []tls.Certificate{*c.cert}
+		}
+		t.Cleanup(transport.CloseIdleConnections)
+		for range 2 {
+			req, err := http.NewRequest(http.MethodGet, orders.URL, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			resp, err := (&http.Client{Transport: transport}).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := resp.Body.Close(); err != nil || resp.StatusCode != c.status {
+				t.Errorf("%s: %d, %v", name, resp.StatusCode, err)
+			}
+		}
+	}
 }
 
 // RFC 8705 §2.2.
