@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/audit"
@@ -34,6 +35,9 @@ const (
 	claimWithin = time.Minute
 )
 
+// NewSectors makes the memory of Flows.Sectors.
+func NewSectors() *recent.Cache[string, Listed] { return recent.New[string, Listed](listsKept) }
+
 // ErrNoFlow says that this browser has no such flow: it is over, was answered
 // already, or began in another browser.
 var ErrNoFlow = errors.New("authorize: no such request in this browser")
@@ -49,6 +53,9 @@ type Flows struct {
 	Signed   *clientkeys.Keys // checks request objects
 	Minter   *tokens.Minter   // signs responses
 	Out      *fetch.Client    // gets them from where they stand
+	Log      *slog.Logger
+	// Sectors remembers which lists of sectors were looked at.
+	Sectors *recent.Cache[string, Listed]
 	// Begun remembers flows that wait, so that the steps after the first need not read
 	// them. Memory shows pages; whether a flow is still there is judged by the
 	// transaction that consumes it. nil: they are read.
@@ -269,6 +276,9 @@ func (p *Pending) Deny(ctx context.Context) (Outcome, error) {
 // decide reads what Next needs.
 func (p *Pending) decide(r store.Reader, who *store.Session, now time.Time) (Step, error) {
 	s := State{Request: &p.Request, Now: now, Session: who, Proved: p.proved(who)}
+	if who != nil {
+		s.Name = p.flows.Names.For(p.Client, who.Subject)
+	}
 	if who != nil && !p.Client.FirstParty {
 		s.Needs, s.Details = p.needs(), len(p.Request.Details) > 0
 		consent, err := r.Consent(who.Subject, p.Client.ID)

@@ -51,8 +51,8 @@ func (s *parsing) mayAsk(claim string) bool {
 	return ok && slices.Contains(s.Client.Scopes, scope)
 }
 
-// wants tells whether a request is for this person, or for whoever comes: the hint,
-// and the sub that the claims parameter may name, say so.
+// wants tells whether a request is for this person, by the client's name for them, or for
+// whoever comes: the hint, and the sub that the claims parameter may name, say so.
 func wants(r *store.AuthorizationRequest, subject string) bool {
 	if r.IDTokenHint != "" && r.IDTokenHint != subject {
 		return false

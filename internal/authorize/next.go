@@ -39,6 +39,8 @@ type State struct {
 	Now     time.Time
 	// Session is nil where nobody is logged in.
 	Session *store.Session
+	// Name is what the client calls who is logged in.
+	Name string
 	// Proved tells that the person logged in for this very request.
 	Proved bool
 	// Needs are the scopes that take the person's consent, by resource; none for a
@@ -63,9 +65,9 @@ func Next(s State) Step {
 		return refuse(oauth.LoginRequired, "nobody is logged in: send the request without prompt=none")
 	case s.Session == nil:
 		return Step{Do: Login}
-	case !wants(s.Request, s.Session.Subject) && (silent || s.Proved):
+	case !wants(s.Request, s.Name) && (silent || s.Proved):
 		return refuse(oauth.LoginRequired, "somebody else is logged in than the request names")
-	case !wants(s.Request, s.Session.Subject):
+	case !wants(s.Request, s.Name):
 		return Step{Do: Login}
 	case !s.Proved && s.stale() && silent:
 		return refuse(oauth.LoginRequired, "the login is older than max_age")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/subject"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -37,6 +38,7 @@ type Parser struct {
 	Directory *directory.Directory
 	Hints     Hints
 	Front     Front
+	Names     *subject.Names
 }
 
 // Parsed is a checked request, with its client and where its answer goes.
@@ -212,9 +214,14 @@ func (s *parsing) idTokenHint() *oauth.Error {
 	if refusal != nil || hint == "" {
 		return refusal
 	}
-	sub, _, _, err := s.Hints.Subject(hint)
+	sub, _, id, err := s.Hints.Subject(hint)
 	if err != nil {
 		return oauth.Refuse(oauth.InvalidRequest, "id_token_hint is not an ID token of this issuer")
+	}
+	if id != s.Client.ID {
+		if other, ok := s.Directory.Client(id); s.Client.Pairwise() || !ok || other.Pairwise() {
+			return oauth.Refuse(oauth.InvalidRequest, "id_token_hint was issued to another client, which has another name for the person")
+		}
 	}
 	s.Request.IDTokenHint = sub
 	return nil

@@ -40,6 +40,9 @@ func (f *Flows) read(ctx context.Context, params web.Params, v via) (Parsed, err
 		params, v.signed = inner, true
 	}
 	parsed, refusal := f.parse(params, v)
+	if refusal == nil {
+		refusal = f.sector(ctx, parsed.Client)
+	}
 	if refusal != nil {
 		return parsed, refusal
 	}

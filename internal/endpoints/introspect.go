@@ -13,6 +13,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/subject"
 	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
@@ -29,6 +30,7 @@ type Introspect struct {
 	Grants  *grant.Grants
 	Reader  *tokens.Reader
 	Minter  *tokens.Minter
+	Names   *subject.Names
 }
 
 // readBound is how long a question may wait for the database, as those do that it must
@@ -157,7 +159,7 @@ func (i *Introspect) refresh(r *http.Request, client *store.Client, token string
 	if c.Kind != grant.Refresh || g.Client != client.ID || !g.Live() || c.Number != g.Number || !now.Before(g.IdleAt) || !now.Before(g.AbsoluteAt) {
 		return inactive, nil
 	}
-	return tokens.DescribeRefresh(&g, earlier(g.IdleAt, g.AbsoluteAt)), nil
+	return tokens.DescribeRefresh(&g, i.Names.For(client, g.Subject), earlier(g.IdleAt, g.AbsoluteAt)), nil
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -10,6 +10,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/directory"
 	"github.com/jeton-auth/jeton/internal/grant"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/subject"
 	"github.com/jeton-auth/jeton/internal/tokens"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
@@ -23,6 +24,8 @@ type UserInfo struct {
 	Store     *store.Store
 	Directory *directory.Directory
 	Reader    *tokens.Reader
+	Minter    *tokens.Minter
+	Names     *subject.Names
 }
 
 func (u *UserInfo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -31,13 +34,25 @@ func (u *UserInfo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		u.challenge(w, r, refusal, oauth.ScopeOpenID)
 		return
 	}
-	info, err := u.answer(w, r, shown)
-	if err != nil {
-		u.challenge(w, r, oauth.AsError(err), oauth.ScopeOpenID)
-		return
+	client, info, err := u.answer(w, r, shown)
+	var signed string
+	if err == nil && client.UserinfoAlg != "" {
+		signed, err = u.Minter.UserInfo(client.ID, client.UserinfoAlg, info)
 	}
-	web.JSON(w, http.StatusOK, info)
+	switch {
+	case err != nil:
+		u.challenge(w, r, oauth.AsError(err), oauth.ScopeOpenID)
+	case signed == "":
+		web.JSON(w, http.StatusOK, info)
+	default:
+		w.Header().Set("Content-Type", signedUserInfo)
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = w.Write([]byte(signed))
+	}
 }
+
+// signedUserInfo is the media type of userinfo that is a JWT (OpenID Connect Core §5.3.2).
+const signedUserInfo = "application/jwt"
 
 // access takes the token from the Authorization header or, with POST, from the form
 // (RFC 6750 §2.1 and §2.2). It is never taken from the URL.
@@ -70,37 +85,39 @@ func access(w http.ResponseWriter, r *http.Request) (p presented, refusal *oauth
 	return p, nil
 }
 
-func (u *UserInfo) answer(w http.ResponseWriter, r *http.Request, shown presented) (map[string]any, error) {
+func (u *UserInfo) answer(w http.ResponseWriter, r *http.Request, shown presented) (*store.Client, map[string]any, error) {
 	t, err := u.Reader.Access(shown.token, u.Store.Now())
 	if errors.Is(err, tokens.ErrInvalid) {
-		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is expired, revoked or not from here")
+		return nil, nil, oauth.Refuse(oauth.InvalidToken, "the access token is expired, revoked or not from here")
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	client, ok := u.Directory.Client(t.ClientID)
 	if !ok {
-		return nil, oauth.Refuse(oauth.InvalidToken, "the client of this token is no longer registered here")
+		return nil, nil, oauth.Refuse(oauth.InvalidToken, "the client of this token is no longer registered here")
 	}
 	if shown.inForm && !client.Profile.BearerInBody() {
-		return nil, oauth.Refuse(oauth.InvalidRequest, "send the access token in the Authorization header")
+		return nil, nil, oauth.Refuse(oauth.InvalidRequest, "send the access token in the Authorization header")
 	}
 	if err := u.holds(w, r, shown, t.Confirmation, client); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !t.For(u.Issuer) && !client.UserinfoAnyAudience {
-		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is for another audience: ask for one without a resource")
+		return nil, nil, oauth.Refuse(oauth.InvalidToken, "the access token is for another audience: ask for one without a resource")
 	}
 	id, ok := grant.ParseHandle(feed.Handle(t.ID))
 	if !ok || !slices.Contains(t.Scopes, oauth.ScopeOpenID) {
-		return nil, oauth.Refuse(oauth.InsufficientScope, "userinfo needs the scope openid")
+		return nil, nil, oauth.Refuse(oauth.InsufficientScope, "userinfo needs the scope openid")
 	}
 	g, err := u.Store.Read(r.Context()).Grant(id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !g.Live() {
-		return nil, oauth.Refuse(oauth.InvalidToken, "the login that this token came from is over")
+		return nil, nil, oauth.Refuse(oauth.InvalidToken, "the login that this token came from is over")
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return claims.UserInfo(&g.User, t.Scopes, g.Details.Claims.UserInfo), nil
+	info := claims.UserInfo(&g.User, t.Scopes, g.Details.Claims.UserInfo)
+	info["sub"] = u.Names.For(client, g.Subject)
+	return client, info, nil
 }

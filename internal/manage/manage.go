@@ -17,6 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/subject"
 	"github.com/jeton-auth/jeton/internal/tokens"
 )
 
@@ -30,6 +31,7 @@ type Manager struct {
 	Grants    *grant.Grants
 	Reader    *tokens.Reader
 	Revoker   *tokens.Revoker
+	Names     *subject.Names
 	Hasher    *password.Hasher
 	Log       *slog.Logger
 	// Product is a word that no password may be made of, besides the person's own.

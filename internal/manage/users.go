@@ -127,7 +127,11 @@ func (m *Manager) cutOff(tx *store.Tx, subject, cause string) error {
 	if _, err := tx.DeleteSessionsOf(subject); err != nil {
 		return err
 	}
-	return m.Revoked.Add(tx, cause, revoke.Entry{Kind: feed.Subject, Value: subject})
+	cutoffs := []revoke.Entry{{Kind: feed.Subject, Value: subject}}
+	for _, name := range m.Names.All(m.Directory.Clients(), subject) {
+		cutoffs = append(cutoffs, revoke.Entry{Kind: feed.Subject, Value: name}) // as access tokens of pairwise clients have it
+	}
+	return m.Revoked.Add(tx, cause, cutoffs...)
 }
 
 // DeleteUser removes a user with all that they hold. The subject is never used again.

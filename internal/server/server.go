@@ -141,12 +141,16 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.feed = feed.New(c.Issuer, s.store, s.revoked, s.ring, o.Log)
 	grants := grant.New(s.store, s.ring, s.revoked)
+	names, err := subject.New(s.ring)
+	if err != nil {
+		return nil, err
+	}
 	minter := tokens.NewMinter(c.Issuer, s.ring)
 	reader := tokens.NewReader(c.Issuer, s.ring, s.revoked)
 	revoker := tokens.NewRevoker(s.store, s.audit, dir, grants, s.revoked)
 	s.limits = limit.New(s.audit, s.store)
 	s.manager = &manage.Manager{
-		Store: s.store, Audit: s.audit, Directory: dir, Ring: s.ring, Revoked: s.revoked, Grants: grants, Reader: reader, Revoker: revoker,
+		Store: s.store, Audit: s.audit, Directory: dir, Ring: s.ring, Revoked: s.revoked, Grants: grants, Reader: reader, Revoker: revoker, Names: names,
 		Hasher: hasher, Log: o.Log, Product: c.Brand.Name, Issuer: c.Issuer, Profile: c.Profile, Certificates: c.Certificates(),
 	}
 	if err = s.manager.Apply(ctx, c); err != nil {
@@ -162,10 +166,6 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	clients := clientauth.New(dir, methods...)
 	s.warnOfProxy(dir)
-	names, err := subject.New(s.ring)
-	if err != nil {
-		return nil, err
-	}
 	issuer := &redeem.Issuer{Names: names, Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
 	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer})
 
@@ -173,8 +173,8 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	s.admin = adminapi.Handler(s.manager, o.Log)
 	sessions := session.New(grants, session.Policy{Idle: c.Sessions.Idle.Std(), Absolute: c.Sessions.Absolute.Std()})
 	flows := &authorize.Flows{
-		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader, Front: issuer},
-		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions, Signed: s.signed, Out: s.out, Minter: minter,
+		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader, Front: issuer, Names: names},
+		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions, Signed: s.signed, Out: s.out, Minter: minter, Log: o.Log, Sectors: authorize.NewSectors(),
 	}
 	if !s.store.Shared() { // another node may change a flow
 		flows.Begun = recent.New[store.FlowID, store.Flow](begunFlows)
@@ -188,12 +188,12 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher, Revoked: s.revoked},
 		PAR:        &endpoints.PAR{Door: door, Clients: clients, Flows: flows},
 		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Reader: reader, Revoker: revoker},
-		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader, Minter: minter},
+		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader, Minter: minter, Names: names},
 		Revocations: &endpoints.Revocations{
 			Door: door, Issuer: c.Issuer, Clients: clients, Directory: dir, Store: s.store, Reader: reader, Feed: s.feed,
 			WentBack: s.wentBack,
 		},
-		UserInfo: &endpoints.UserInfo{Door: door, Issuer: c.Issuer, Store: s.store, Directory: dir, Reader: reader},
+		UserInfo: &endpoints.UserInfo{Door: door, Issuer: c.Issuer, Store: s.store, Directory: dir, Reader: reader, Minter: minter, Names: names},
 		Browser: &endpoints.Browser{
 			Door: door, Issuer: c.Issuer, Store: s.store, Pages: page, Flows: flows,
 			Cookies:  session.Cookies{Secure: strings.HasPrefix(c.Issuer, "https:")},
