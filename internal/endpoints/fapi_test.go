@@ -46,6 +46,15 @@ clients:
     grant_types: [authorization_code, refresh_token]
     scopes: [openid]
     first_party: true
+  - id: signing
+    profile: fapi2-message-signing
+    auth_method: private_key_jwt
+    jwks: SIGNING
+    redirect_uris: [https://app.example.com/callback]
+    grant_types: [authorization_code, refresh_token]
+    scopes: [openid, accounts]
+    resources: [https://api.example.com]
+    first_party: true
 users:
   - {email: ada@example.com, password: env:PASSWORD}
 `
@@ -62,6 +71,13 @@ type app struct {
 }
 
 func startFAPI(t *testing.T) (mine, other app) {
+	t.Helper()
+	mine, other, _ = startSigning(t)
+	return mine, other
+}
+
+// startSigning has a client besides that keeps FAPI 2.0 Message Signing.
+func startSigning(t *testing.T) (mine, other, signing app) {
 	t.Helper()
 	config := fapiConfig
 	make := func(id, mark string) app {
@@ -92,10 +108,10 @@ func startFAPI(t *testing.T) (mine, other app) {
 		}
 		return app{id: id, signer: signer, prover: prover}
 	}
-	mine, other = make("app", "JWKS"), make("other", "OTHER")
+	mine, other, signing = make("app", "JWKS"), make("other", "OTHER"), make("signing", "SIGNING")
 	mine.site = startConfig(t, "https://id.example.com", config, password.New(password.Params{Memory: 8, Iterations: 1, Parallelism: 1}, 2, 64))
-	other.site = mine.site
-	return mine, other
+	other.site, signing.site = mine.site, mine.site
+	return mine, other, signing
 }
 
 func (a app) sign(claims map[string]any) string {
@@ -142,6 +158,16 @@ func (a app) request(pairs ...string) url.Values {
 	v := authorize(append([]string{"redirect_uri", appCallback}, pairs...)...)
 	v.Set("client_id", a.id)
 	return v
+}
+
+// object are the claims of a request object.
+func (a app) object(request url.Values) map[string]any {
+	now := a.clock.Now().Unix()
+	claims := map[string]any{"iss": a.id, "aud": []string{"https://x.example", a.issuer}, "nbf": now + 8, "exp": now + 300}
+	for name := range request {
+		claims[name] = request.Get(name)
+	}
+	return claims
 }
 
 func (a app) push(form url.Values) string {
@@ -220,15 +246,58 @@ func TestFAPI2(t *testing.T) {
 	}
 	b.get(byURI("other", a.push(a.request()))).want(http.StatusBadRequest)
 	// What was signed may be pushed too.
-	now := a.clock.Now().Unix()
-	claims := map[string]any{"iss": a.id, "aud": []string{"https://x.example", a.issuer}, "nbf": now + 8, "exp": now + 300}
-	for name := range a.request() {
-		claims[name] = a.request("state", "signed").Get(name)
-	}
+	claims := a.object(a.request("state", "signed"))
 	if got := b.get(byURI(a.id, a.push(values("request", a.sign(claims))))).client(appCallback); got.Get("state") != "signed" || !got.Has("code") {
 		t.Errorf("%v", got)
 	}
 	if status, out := a.send("/par", values("request", other.sign(claims))); status != 400 || out["error"] != "invalid_request_object" {
 		t.Errorf("%d %v", status, out)
+	}
+}
+
+// FAPI 2.0 Message Signing: what goes to the issuer and what comes back is signed.
+func TestFAPI2MessageSigning(t *testing.T) {
+	t.Parallel()
+	_, _, a := startSigning(t)
+	b := a.browser()
+	if status, out := a.send("/par", a.request()); status != 400 || out["error"] != "invalid_request" {
+		t.Errorf("unsigned: %d %v", status, out)
+	}
+	for _, member := range []string{"iss", "aud", "exp", "nbf"} {
+		claims := a.object(a.request())
+		delete(claims, member)
+		if status, out := a.send("/par", values("request", a.sign(claims))); status != 400 || out["error"] != "invalid_request_object" {
+			t.Errorf("without %s: %d %v", member, status, out)
+		}
+	}
+	// response reads what the client gets: a JWT and nothing else, in the query.
+	response := func(a answer) map[string]any {
+		t.Helper()
+		got := a.client(appCallback)
+		if len(got) != 1 || !got.Has("response") {
+			t.Fatalf("%v", got)
+		}
+		return claimsOf(t, got.Get("response"))
+	}
+	uri := a.push(values("request", a.sign(a.object(a.request("nonce", "n", "scope", "openid accounts")))))
+	page := b.get(b.get(byURI(a.id, uri)).to("/login?flow=")).want(http.StatusOK)
+	got := response(b.submit(page, 0, "username", "ada@example.com", "password", password1, "login", "1"))
+	if got["iss"] != a.issuer || got["aud"] != a.id || got["state"] != "st" || got["exp"] == nil {
+		t.Errorf("%v", got)
+	}
+	form := values("grant_type", "authorization_code", "code", got["code"].(string), "redirect_uri", appCallback, "code_verifier", verifier)
+	status, out := a.send("/token", form)
+	if status != http.StatusOK || out["token_type"] != "DPoP" || a.userinfo(out["access_token"].(string)) != http.StatusOK {
+		t.Fatalf("%d %v", status, out)
+	}
+	// Refusals are signed too.
+	if got := response(b.get(byURI(a.id, uri))); got["error"] != "invalid_request_uri" || got["state"] != "st" || got["iss"] != a.issuer {
+		t.Errorf("again: %v", got)
+	}
+	if got := response(b.get("/authorize?" + a.request().Encode())); got["error"] != "invalid_request" || got["state"] != "st" {
+		t.Errorf("not pushed: %v", got)
+	}
+	if got := response(b.get("/authorize?" + a.request("request", "a.b.c").Encode())); got["error"] != "invalid_request_object" {
+		t.Errorf("a broken object: %v", got)
 	}
 }
