@@ -97,6 +97,10 @@ func TestNext(t *testing.T) {
 		{name: "consent remembered, silently", state: State{Session: ada, Needs: needs, Remembered: needs, Request: &req{Prompt: none}}, want: Respond},
 		{name: "consent remembered, asked again", state: State{Session: ada, Needs: needs, Remembered: needs, Request: &req{Prompt: consent}}, want: Consent, ask: needs},
 		{name: "consent given", state: State{Session: ada, Needs: needs, Allowed: true}, want: Respond},
+		{name: "hint by the client's name", state: State{Session: ada, Name: "pairwise", Request: &req{IDTokenHint: "pairwise"}}, want: Respond},
+		{name: "hint by another client's name", state: State{Session: ada, Name: "pairwise", Request: &req{IDTokenHint: "u_ada"}}, want: Login},
+		{name: "sub by another client's name", state: State{Session: ada, Name: "pairwise", Request: new(names("u_ada")), Proved: true}, refusal: oauth.LoginRequired},
+
 		{name: "consent given, asked again", state: State{Session: ada, Needs: needs, Allowed: true, Request: &req{Prompt: consent}}, want: Respond},
 		{name: "consent does not step over a login", state: State{Needs: needs, Allowed: true}, want: Login},
 		{name: "nor over another login", state: State{Session: ada, Needs: needs, Allowed: true, Request: &req{Prompt: again}}, want: Login, again: true},
@@ -110,6 +114,9 @@ func TestNext(t *testing.T) {
 		s.Now = begin
 		if s.Request == nil {
 			s.Request = &req{}
+		}
+		if s.Session != nil && s.Name == "" {
+			s.Name = s.Session.Subject
 		}
 		want := Step{Do: tt.want, Again: tt.again, Ask: tt.ask}
 		got := Next(s)

@@ -16,6 +16,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/session"
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/subject"
 	"github.com/jeton-auth/jeton/internal/web"
 	"github.com/jeton-auth/jeton/oauth"
 )
@@ -40,6 +41,7 @@ type Logouts struct {
 	Directory *directory.Directory
 	Sessions  *session.Sessions
 	Hints     Hints
+	Names     *subject.Names
 }
 
 // Request is a checked request.
@@ -151,7 +153,7 @@ func (l *Logouts) Begin(ctx context.Context, r Request, id []byte, origin audit.
 		return nil, err
 	}
 	known := r.sidHint == session.SID(who.ID)
-	if r.sub == who.Subject && !known {
+	if r.sub != "" && r.sub == l.Names.For(r.Client, who.Subject) && !known {
 		// The sid changes when a person confirms who they are, so an ID token may name
 		// one that is gone. A sid that lives names another browser.
 		other, ok := session.ParseSID(r.sid)

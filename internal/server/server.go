@@ -198,7 +198,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 			Door: door, Issuer: c.Issuer, Store: s.store, Pages: page, Flows: flows,
 			Cookies:  session.Cookies{Secure: strings.HasPrefix(c.Issuer, "https:")},
 			Password: &login.Password{Store: s.store, Audit: s.audit, Hasher: hasher, Limits: s.limits, Log: o.Log},
-			Logouts:  &logout.Logouts{Store: s.store, Audit: s.audit, Directory: dir, Sessions: sessions, Hints: reader},
+			Logouts:  &logout.Logouts{Store: s.store, Audit: s.audit, Directory: dir, Sessions: sessions, Hints: reader, Names: names},
 		},
 		Ready: s.store.Ping,
 	})
