@@ -53,7 +53,7 @@ func (m *TLSClientAuth) trusted(shown []*x509.Certificate) bool {
 		between.AddCert(c)
 	}
 	if m.Proxied {
-		if own.CheckSignatureFrom(own) == nil || own.CheckSignature(own.SignatureAlgorithm, own.RawTBSCertificate, own.Signature) == nil {
+		if own.CheckSignature(own.SignatureAlgorithm, own.RawTBSCertificate, own.Signature) == nil {
 			return false // nobody's but its own: no authority signed it
 		}
 		roots = x509.NewCertPool()

@@ -5,6 +5,7 @@ package clientkeys
 import (
 	"context"
 	"crypto"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,7 +78,7 @@ type Signed struct {
 // alg, kid and typ; one with crit is refused. Without kid the client must have a single
 // key of that algorithm.
 func (k *Keys) Verify(ctx context.Context, c *store.Client, compact string, algs []oauth.Alg) (Signed, error) {
-	if len(compact) > MaxJWS || strings.Count(compact, ".") != 2 {
+	if len(compact) > MaxJWS || strings.Count(compact, ".") != 2 || !canonical(compact) {
 		return Signed{}, ErrForm
 	}
 	allowed := make([]jose.SignatureAlgorithm, len(algs))
@@ -102,6 +103,18 @@ func (k *Keys) Verify(ctx context.Context, c *store.Client, compact string, algs
 	}
 	typ, _ := h.ExtraHeaders[jose.HeaderType].(string)
 	return Signed{Typ: typ, Alg: key.Alg, Payload: payload}, nil
+}
+
+// canonical tells whether the segments are base64url in the one spelling that encodes
+// their octets, without line ends or loose bits (RFC 7515 §2).
+func canonical(compact string) bool {
+	for segment := range strings.SplitSeq(compact, ".") {
+		b, err := base64.RawURLEncoding.Strict().DecodeString(segment)
+		if err != nil || base64.RawURLEncoding.EncodeToString(b) != segment {
+			return false
+		}
+	}
+	return true
 }
 
 func (k *Keys) find(ctx context.Context, c *store.Client, kid string, alg oauth.Alg) (jwks.Key, error) {
