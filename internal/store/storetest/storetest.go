@@ -46,6 +46,7 @@ func Run(t *testing.T, open Open) {
 		{"Flows", testFlows},
 		{"Consents", testConsents},
 		{"Grants", testGrants},
+		{"FrontGrants", testFrontGrants},
 		{"Keys", testKeys},
 		{"Attempts", testAttempts},
 		{"Replays", testReplays},
