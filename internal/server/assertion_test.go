@@ -4,7 +4,10 @@ import (
 	"crypto/ecdsa"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -90,4 +93,50 @@ func TestAssertionsOverHTTP(t *testing.T) {
 	}
 	i.refresh(proved("/token", fresh()), r.str(t, "refresh_token")).want(t, 401, oauth.InvalidClient)
 	i.post("/introspect", fresh(), "token", "x").want(t, 401, oauth.InvalidClient)
+}
+
+// A client publishes its keys on a host of the operator's own network, under an authority of
+// its own: reached where outbound allows it, and nowhere else (case 56).
+func TestPublishedClientKeys(t *testing.T) {
+	t.Parallel()
+	key := newECKey(t)
+	site := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/jwks" {
+			http.Redirect(w, r, "/jwks", http.StatusFound)
+			return
+		}
+		fmt.Fprint(w, jwkSet(t, "1", oauth.ES256, key.Public()))
+	}))
+	t.Cleanup(site.Close)
+	i := start(t)
+	if err := i.Server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(i.dir, "ca.pem"), certPEM(site.Certificate()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client := func(id, path string) string {
+		return fmt.Sprintf(`  - id: %s
+    auth_method: private_key_jwt
+    jwks_uri: %s%s
+    grant_types: [client_credentials]
+    scopes: [orders:read]
+    resources: [https://api.example.com]
+`, id, site.URL, path)
+	}
+	text := strings.Replace(testConfig, "users:\n", client("bank", "/jwks")+client("moved", "/old")+"users:\n", 1)
+	ask := func(id string) reply {
+		return i.post("/token", asserting(t, id, ownURL+"/token", key, i.clock.Now()), "grant_type", "client_credentials")
+	}
+	i.open(text)
+	ask("bank").want(t, 401, oauth.InvalidClient)
+	if log := i.log.String(); !strings.Contains(log, "outbound.allow") {
+		t.Errorf("the operator is not told why: %s", log)
+	}
+	if err := i.Server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	i.open("outbound: {allow: [127.0.0.0/8], ca: file:ca.pem}\n" + text)
+	ask("bank").want(t, 200, "")
+	ask("moved").want(t, 401, oauth.InvalidClient)
 }
