@@ -48,6 +48,7 @@ var checks = map[string]func(p *probe, value any){
 	"require_signed_request_object":                  (*probe).checkOnlySigned,
 	"request_parameter_supported":                    (*probe).checkRequestParameter,
 	"request_uri_parameter_supported":                (*probe).checkRequestURI,
+	"require_request_uri_registration":               (*probe).checkRegisteredURIs,
 	"request_object_signing_alg_values_supported":    (*probe).checkRequestAlgs,
 	"authorization_details_types_supported":          (*probe).checkDetails,
 	"authorization_response_iss_parameter_supported": (*probe).checkIss,

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -24,7 +25,8 @@ type probe struct {
 	t       *testing.T
 	doc     map[string]any
 	clients map[string]party
-	logouts chan string // logout tokens that came
+	logouts chan string   // logout tokens that came to the clients' site
+	hosted  *atomic.Value // the request object that stands there
 }
 
 // visitor is a browser without JavaScript, at the issuer.

@@ -187,16 +187,32 @@ func (p *probe) checkRequestParameter(v any) {
 	}
 }
 
-// checkRequestURI: nobody registered one, so none is taken but those of /par.
+// checkRequestURI has a request object fetched where its client registered it; under
+// FAPI 2.0 nobody did, since requests are pushed.
 func (p *probe) checkRequestURI(v any) {
-	if v != false {
+	if v != !p.profile().FAPI() {
 		p.t.Errorf("it is %v", v)
 	}
-	if c := p.anyOf(); !c.RequirePAR {
-		v := p.request(c)
-		v.Set("request_uri", "https://shop.example.com/request.jwt")
-		p.refused(c, "/authorize?"+v.Encode(), oauth.RequestURINotSupported)
+	c := p.anyOf()
+	if c.RequirePAR {
+		return
 	}
+	p.hosted.Store(p.object(c, p.request(c)))
+	r, left := p.browser().page("/authorize?" + url.Values{"client_id": {c.ID}, "request_uri": {c.RequestURIs[0]}}.Encode())
+	if left != "" || !bytes.Contains(r.body, []byte(`id="login"`)) {
+		p.t.Errorf("a request object by reference leads to %q, %d %.500s", left, r.status, r.body)
+	}
+}
+
+func (p *probe) checkRegisteredURIs(v any) {
+	if v != true {
+		p.t.Errorf("it is %v", v)
+	}
+	c := p.anyOf()
+	p.hosted.Store(p.object(c, p.request(c)))
+	unknown := p.request(c)
+	unknown.Set("request_uri", c.RequestURIs[0]+"?x=1")
+	p.refused(c, "/authorize?"+unknown.Encode(), oauth.InvalidRequestURI)
 }
 
 func (p *probe) checkRequestAlgs(v any) {

@@ -3,11 +3,13 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,15 +65,20 @@ func discover(t *testing.T, profile spec.Profile) *probe {
 	var b strings.Builder
 	b.WriteString(discoveryConfig)
 	fmt.Fprintf(&b, "profile: %s\nclients:\n", profile)
+	site := p.listen()
 	for _, m := range profile.AuthMethods() {
-		b.WriteString(discoveryClient(string(m), m, profile, ""))
+		more := ""
+		if m == oauth.PrivateKeyJWT && !profile.FAPI() { // which has other forms alone
+			more = "    request_uris: [" + site + "/request]\n"
+		}
+		b.WriteString(discoveryClient(string(m), m, profile, more))
 	}
 	for _, a := range profile.SigningAlgs() {
 		b.WriteString(discoveryClient("alg-"+string(a), oauth.PrivateKeyJWT, profile,
 			fmt.Sprintf("    id_token_alg: %[1]s\n    userinfo_alg: %[1]s\n    authorization_signed_response_alg: %[1]s\n", a)))
 	}
 	b.WriteString(discoveryClient(thirdParty, oauth.PrivateKeyJWT, profile,
-		"    subject_type: pairwise\n    frontchannel_logout_uri: https://"+thirdParty+".example.com/frontchannel\n    backchannel_logout_uri: "+p.listen()+"\n"))
+		"    subject_type: pairwise\n    frontchannel_logout_uri: https://"+thirdParty+".example.com/frontchannel\n    backchannel_logout_uri: "+site+"/backchannel\n"))
 	p.open(b.String())
 	t.Cleanup(func() {
 		if err := p.Server.Close(); err != nil {
@@ -89,12 +96,20 @@ func discover(t *testing.T, profile spec.Profile) *probe {
 	return p
 }
 
-// listen gives the address at which a client hears of logouts.
+// listen is the site of the clients: it hears of logouts, and serves a request object.
 func (p *probe) listen() string {
 	p.logouts = make(chan string, 100)
-	heard := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { p.logouts <- r.FormValue("logout_token") }))
-	p.t.Cleanup(heard.Close)
-	return heard.URL + "/backchannel"
+	p.hosted = &atomic.Value{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /backchannel", func(_ http.ResponseWriter, r *http.Request) { p.logouts <- r.FormValue("logout_token") })
+	mux.HandleFunc("GET /request", func(w http.ResponseWriter, _ *http.Request) {
+		object, _ := p.hosted.Load().(string)
+		w.Header().Set("Content-Type", "application/oauth-authz-req+jwt")
+		_, _ = io.WriteString(w, object)
+	})
+	site := httptest.NewServer(mux)
+	p.t.Cleanup(site.Close)
+	return site.URL
 }
 
 const discoveryConfig = `
