@@ -35,7 +35,7 @@ func TestPlanFAPI2(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			module(t, i.bank("bank", 0))
+			module(t, i.in(t).bank("bank", 0))
 		})
 	}
 }

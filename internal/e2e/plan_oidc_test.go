@@ -106,7 +106,7 @@ func TestPlanBasic(t *testing.T) {
 		"hybrid-and-implicit": planHybrid,
 		"rp-initiated-logout": planLogout,
 	} {
-		t.Run(name, func(t *testing.T) { t.Parallel(); module(t, i) })
+		t.Run(name, func(t *testing.T) { t.Parallel(); module(t, i.in(t)) })
 	}
 }
 

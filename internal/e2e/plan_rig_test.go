@@ -182,6 +182,13 @@ func withBanks(pairs ...string) option {
 	}
 }
 
+// in is the issuer for a part of the test.
+func (i *issuer) in(t testing.TB) *issuer {
+	part := *i
+	part.t = t
+	return &part
+}
+
 func (i *issuer) bank(id string, n int) *bank {
 	return &bank{i, id, "https://" + id + ".example.com/callback", bankKeys()[n], newSigner(jose.ES256, ""), false}
 }

@@ -28,7 +28,7 @@ func TestPlanFAPI2MessageSigning(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := i.bank("bank", 0)
+			b := i.in(t).bank("bank", 0)
 			b.signs = true
 			module(t, b)
 		})
