@@ -313,7 +313,7 @@ func planCode(t *testing.T, b *bank) {
 }
 
 func planDenied(t *testing.T, b *bank) {
-	r := b.asking()
+	r := b.asking("prompt", "consent")
 	p := b.ada()
 	on := b.open(p, b.push(t, r).want(http.StatusCreated, "").str("request_uri"))
 	on = p.submit(on, "login", "username", p.email, "password", p.password)

@@ -79,7 +79,7 @@ func planSignedHappy(t *testing.T, b *bank) {
 }
 
 func planSignedDenied(t *testing.T, b *bank) {
-	r := b.asking("response_mode", "jwt")
+	r := b.asking("response_mode", "jwt", "prompt", "consent")
 	p := b.ada()
 	on := p.logIn(b.open(p, b.push(t, r).want(http.StatusCreated, "").str("request_uri")))
 	if got := b.response(t, p.submit(on, "deny")); got["error"] != "access_denied" || got["state"] != r.Get("state") {
