@@ -252,6 +252,8 @@ func FuzzParse(f *testing.F) {
 	fix := open(f)
 	f.Add("client_id=shop&redirect_uri=" + url.QueryEscape(callback) + "&response_type=code&scope=openid+orders:read&code_challenge_method=S256&code_challenge=" + challenge)
 	f.Add(params("claims", `{"id_token":{"acr":{"essential":true,"values":["x"]}}}`, "prompt", "none", "max_age", "1").Encode())
+	f.Add(params("response_mode", "form_post.jwt", "response_type", "token id_token code", "nonce", "n").Encode())
+	f.Add(params("response_mode", "query.jwt", "response_type", "id_token").Encode())
 	f.Add(params("client_id", "many", "redirect_uri", "http://localhost:80@evil.example/cb").Encode())
 	f.Add("client_id=third&resource=" + url.QueryEscape(orders) + "&redirect_uri=" + url.QueryEscape(callback) + "&response_type=code")
 	f.Fuzz(func(t *testing.T, query string) {
@@ -270,11 +272,15 @@ func FuzzParse(f *testing.F) {
 		if refusal != nil {
 			answer = parsed.To.refuse(refusal)
 		}
+		location := answer.to.location(answer.params) // where a form would be posted, as well
 		registered := slices.ContainsFunc(parsed.Client.RedirectURIs, func(uri string) bool {
-			return strings.HasPrefix(answer.Location(), uri) || strings.HasPrefix(uri, "http://") && strings.HasPrefix(answer.Location(), uri[:len("http://127.0.0.1")])
+			return strings.HasPrefix(location, uri) || strings.HasPrefix(uri, "http://") && strings.HasPrefix(location, uri[:len("http://127.0.0.1")])
 		})
-		if u, err := url.Parse(answer.Location()); !registered || err != nil || u.User != nil || strings.ContainsAny(answer.Location(), "\r\n \"<>\\") {
-			t.Fatalf("answer to %q", answer.Location())
+		if u, err := url.Parse(location); !registered || err != nil || u.User != nil || strings.ContainsAny(location, "\r\n \"<>\\") {
+			t.Fatalf("answer to %q", location)
+		}
+		if to := answer.to; givesTokens(responseType(v.Get("response_type"))) && (to.mode == oauth.ModeQuery || to.mode == oauth.ModeQueryJWT) {
+			t.Fatalf("tokens by %s", to.mode)
 		}
 		if refusal != nil {
 			return
