@@ -286,7 +286,7 @@ func TestReauthenticate(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := b.get(b.authorize("prompt", "login").to("/login"))
-	if _, fields := page.form(0); fields.Get("username") != "ada@example.com" || !strings.Contains(page.body, "readonly") {
+	if _, fields := page.form(0); fields.Get("username") != "ada@example.com" || strings.Contains(page.body, "readonly") {
 		t.Error(page.body)
 	}
 	s.clock.Advance(time.Second)

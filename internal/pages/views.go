@@ -21,8 +21,8 @@ type Login struct {
 	ClientName string            // "" when no app asked
 	Username   string            // prefilled
 	Error      LoginError
-	// Reauthenticate asks a person who is known already for the password alone:
-	// Username cannot be edited then.
+	// Reauthenticate asks a person who is known already for the password alone. Username
+	// stays a field that can be changed: browsers that fill in both find it so.
 	Reauthenticate bool
 	// CancelAction, where not empty, gets a second form whose only button is
 	// named cancel.
