@@ -12,6 +12,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/spec"
 	"github.com/jeton-auth/jeton/internal/store"
+	"github.com/jeton-auth/jeton/internal/subject"
 	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
@@ -42,9 +43,17 @@ func (m *Manager) CreateClient(ctx context.Context, by audit.Origin, c spec.Clie
 	return c, made, m.keepKeys(ctx)
 }
 
+// putClient keeps a client. One that knows people by other names from now on loses what it
+// holds: no grant gives two names (OpenID Connect Core §12.2), and a cutoff of a person names
+// the new one alone.
 func (m *Manager) putClient(ctx context.Context, by audit.Origin, c store.Client) error {
+	before, known := m.Directory.Client(c.ID)
 	return m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
-		return audit.Event{Type: audit.ClientPut, Client: c.ID, Origin: by}, m.Directory.PutClient(tx, c)
+		err := m.Directory.PutClient(tx, c)
+		if err == nil && known && !subject.Same(before, &c) {
+			err = m.Revoked.Add(tx, "names_changed", revoke.Entry{Kind: feed.Client, Value: c.ID})
+		}
+		return audit.Event{Type: audit.ClientPut, Client: c.ID, Origin: by}, err
 	})
 }
 

@@ -56,6 +56,43 @@ func TestPairwiseTokensAreRevoked(t *testing.T) {
 	}
 }
 
+// A client that knows people by other names from now on loses what it holds; any other
+// change leaves it.
+func TestChangedNamesEndGrants(t *testing.T) {
+	t.Parallel()
+	i := start(t)
+	pairwise := strings.Replace(testConfig, "    id_token_alg: ES256\n", "    id_token_alg: ES256\n    subject_type: pairwise\n    sector_identifier_uri: https://one.example.com/sector\n", 1)
+	for what, step := range map[string]struct {
+		before, after string
+		ends          bool
+	}{
+		"another name":   {testConfig, strings.Replace(testConfig, "name: Web shop", "name: Shop", 1), false},
+		"pairwise":       {testConfig, pairwise, true},
+		"another list":   {pairwise, strings.Replace(pairwise, "/sector", "/other", 1), false},
+		"another sector": {pairwise, strings.Replace(pairwise, "one.example", "two.example", 1), true},
+		"public":         {pairwise, testConfig, true},
+	} {
+		apply := func(text string) {
+			t.Helper()
+			if err := i.manager.Apply(t.Context(), parseConfig(t, text, i.dir, i.kek)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		apply(step.before)
+		r := i.login()
+		apply(step.after)
+		if i.active(r.str(t, "access_token")) == step.ends {
+			t.Errorf("%s: the access token lives: %v", what, step.ends)
+		}
+		status := 200
+		code := oauth.ErrorCode("")
+		if step.ends {
+			status, code = 400, oauth.InvalidGrant
+		}
+		i.refresh(shop, r.str(t, "refresh_token")).want(t, status, code)
+	}
+}
+
 // The list of a sector is fetched before a client's first request, and a client that is
 // not in it gets nothing; a host that is down stops no server.
 func TestSectorList(t *testing.T) {

@@ -64,6 +64,14 @@ func (n *Names) All(clients []*store.Client, subject string) []string {
 	return all
 }
 
+// Same tells whether two clients have the same name for everybody.
+func Same(a, b *store.Client) bool {
+	if a.Pairwise() && b.Pairwise() {
+		return Sector(a) == Sector(b)
+	}
+	return a.Pairwise() == b.Pairwise()
+}
+
 // Sector is the host of sector_identifier_uri or, without one, of the redirect URIs, which
 // have one host alone.
 func Sector(c *store.Client) string {
