@@ -111,7 +111,7 @@ var oauthStandards = []document{
 		missing("gRPC calls with verify/verifygrpc", "Proofs are for the method and address of HTTP requests; bound tokens are refused there."),
 	}},
 	{"Step-up (RFC 9470)", "https://www.rfc-editor.org/rfc/rfc9470", []feature{
-		missing("acr_values, max_age and the API's challenge", notYet),
+		held("acr_values, max_age and the API's challenge (3, 4)", "internal/endpoints.TestStepUp", "internal/authorize.TestNext"),
 	}},
 	{"The revocation feed", "revocation-feed.md", []feature{
 		held("Jeton's own: APIs hear of a revocation as it happens", "internal/server.TestFeedStream", "verify.TestFeed", "internal/e2e.TestFeedReader"),
