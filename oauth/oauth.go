@@ -133,6 +133,10 @@ const (
 	TokenTypeDPoP   = "DPoP" // RFC 9449 §5
 )
 
+// EventBackchannelLogout is the member of events in a logout token (OpenID Connect
+// Back-Channel Logout §2.4).
+const EventBackchannelLogout = "http://schemas.openid.net/event/backchannel-logout"
+
 // AssertionJWTBearer is the client_assertion_type of a JWT (RFC 7523 §2.2).
 const AssertionJWTBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

@@ -28,6 +28,7 @@ type commands struct {
 	Client     clientCommands    `cmd:"" help:"Manage clients."`
 	Resource   resourceCommands  `cmd:"" help:"Manage resources: the protected APIs."`
 	Key        keyCommands       `cmd:"" help:"Look after the signing keys."`
+	Logout     logoutCommands    `cmd:"" help:"See which clients could not be told of a logout."`
 	Revoke     revokeCommand     `cmd:"" help:"Revoke a token, or all that something stands for."`
 	Copy       copyCommand       `cmd:"" help:"Copy an issuer from one store to another, such as from SQLite to PostgreSQL."`
 	Backup     backupCommand     `cmd:"" help:"Write a sealed backup, while the server runs."`

@@ -112,6 +112,7 @@ func Handler(m *manage.Manager, log *slog.Logger) http.Handler {
 		"GET /resources":                  a.resources,
 		"POST /resources":                 a.createResource,
 		"DELETE /resources/{id}":          a.deleteResource,
+		"GET /logouts":                    a.logouts,
 		"GET /keys":                       a.keys,
 		"POST /keys/rotate":               a.rotateKey,
 		"POST /revocations":               a.revoke,
@@ -339,6 +340,8 @@ func (a *api) createResource(r *http.Request) (any, error) {
 func (a *api) deleteResource(r *http.Request) (any, error) {
 	return struct{}{}, a.m.DeleteResource(r.Context(), by(), r.PathValue("id"))
 }
+
+func (a *api) logouts(r *http.Request) (any, error) { return a.m.Logouts(r.Context()) }
 
 func (a *api) keys(*http.Request) (any, error) { return a.m.Ring.List(), nil }
 

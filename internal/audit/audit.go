@@ -22,6 +22,8 @@ const (
 	LoginFailed     Type = "login.failed"
 	LoginLimited    Type = "login.limited"
 	LoggedOut       Type = "session.ended"
+	LogoutTold      Type = "logout.told"     // a client was told of it
+	LogoutNotTold   Type = "logout.not_told" // a client could not be told, and is not tried any more
 	ConsentGiven    Type = "consent.given"
 	ConsentDenied   Type = "consent.denied"
 	GrantCreated    Type = "grant.created"

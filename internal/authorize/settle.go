@@ -179,6 +179,11 @@ func (t *settling) grant(who *store.Session) error {
 			g.AbsoluteAt = who.AbsoluteAt
 		}
 	}
+	if t.Client.BackchannelLogoutURI != "" || t.Client.FrontchannelLogoutURI != "" {
+		if err := t.tx.Participate(who.ID, t.Client.ID, who.Subject); err != nil {
+			return err
+		}
+	}
 	g.User = t.person
 	code, err := t.Grants.Create(t.tx, g)
 	if err != nil {

@@ -44,11 +44,12 @@ func (b *Browser) logoutPost(w http.ResponseWriter, r *http.Request) {
 	case params.Has("stay"):
 		redirect(w, b.prefix+"/")
 	case params.Has("logout"):
-		if err := b.Logouts.End(r.Context(), req, jar.Session, b.Door.origin(w, r)); err != nil {
+		frames, err := b.Logouts.End(r.Context(), req, jar.Session, b.Door.origin(w, r))
+		if err != nil {
 			b.failPage(w, r, err, req.UILocales)
 			return
 		}
-		b.loggedOut(w, r, req)
+		b.loggedOut(w, r, req, frames)
 	case jar.Session == nil:
 		// With a form that another site posts, the Lax cookie is not sent; it is when
 		// the browser comes again by GET.
@@ -59,12 +60,12 @@ func (b *Browser) logoutPost(w http.ResponseWriter, r *http.Request) {
 }
 
 func (b *Browser) beginLogout(w http.ResponseWriter, r *http.Request, req logout.Request) {
-	who, err := b.Logouts.Begin(r.Context(), req, b.Cookies.Read(r).Session, b.Door.origin(w, r))
+	who, frames, err := b.Logouts.Begin(r.Context(), req, b.Cookies.Read(r).Session, b.Door.origin(w, r))
 	switch {
 	case err != nil:
 		b.failPage(w, r, err, req.UILocales)
 	case who == nil:
-		b.loggedOut(w, r, req)
+		b.loggedOut(w, r, req, frames)
 	default:
 		b.askLogout(w, r, req, who)
 	}
@@ -89,11 +90,17 @@ func (b *Browser) askLogout(w http.ResponseWriter, r *http.Request, req logout.R
 	b.Pages.Write(w, r, http.StatusOK, page)
 }
 
-func (b *Browser) loggedOut(w http.ResponseWriter, r *http.Request, req logout.Request) {
+// loggedOut leads the browser on. Where clients end their sessions in frames, a page of
+// ours loads these first.
+func (b *Browser) loggedOut(w http.ResponseWriter, r *http.Request, req logout.Request, frames []string) {
 	b.Cookies.ClearSession(w)
+	page := pages.LoggedOut{UILocales: req.UILocales, Frames: frames}
 	if req.To != nil {
-		redirect(w, req.To.Location())
-		return
+		if len(frames) == 0 {
+			redirect(w, req.To.Location())
+			return
+		}
+		page.ContinueURL, page.ContinueName = req.To.Location(), req.Client.DisplayName()
 	}
-	b.Pages.Write(w, r, http.StatusOK, pages.LoggedOut{UILocales: req.UILocales})
+	b.Pages.Write(w, r, http.StatusOK, page)
 }

@@ -66,6 +66,7 @@ type metadata struct {
 	clientMetadata
 	requestMetadata
 	responseMetadata
+	logoutMetadata
 }
 
 // describe lists what is there now; scopes change with the resources.
@@ -108,6 +109,7 @@ func (m *Metadata) describe() metadata {
 		clientMetadata:    m.clients(),
 		requestMetadata:   m.requests(),
 		responseMetadata:  m.responses(),
+		logoutMetadata:    m.logouts(),
 	}
 	m.narrow(&doc)
 	if slices.ContainsFunc(doc.ResponseTypes, func(t oauth.ResponseType) bool { return t != oauth.ResponseCode }) {

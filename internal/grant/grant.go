@@ -36,8 +36,14 @@ type Peppers interface {
 	PepperByID(id int64) (keys.Root, bool)
 }
 
+// Leaving is told, in the transaction that ends a session, that it ended.
+type Leaving interface {
+	SessionEnded(tx *store.Tx, id []byte) error
+}
+
 // Grants makes, finds and ends grants.
 type Grants struct {
+	leaving Leaving
 	st      *store.Store
 	peppers Peppers
 	log     *revoke.Log
@@ -55,7 +61,23 @@ const usedGrants = 4096
 
 // New makes a Grants.
 func New(st *store.Store, peppers Peppers, log *revoke.Log) *Grants {
-	return &Grants{st, peppers, log, recent.New[store.GrantID, remembered](usedGrants)}
+	return &Grants{st: st, peppers: peppers, log: log, used: recent.New[store.GrantID, remembered](usedGrants)}
+}
+
+// Tell has l be told of each session that ends from now on.
+func (s *Grants) Tell(l Leaving) { s.leaving = l }
+
+// SessionsEnded tells of sessions that were removed in this transaction.
+func (s *Grants) SessionsEnded(tx *store.Tx, ids ...[]byte) error {
+	if s.leaving == nil {
+		return nil
+	}
+	for _, id := range ids {
+		if err := s.leaving.SessionEnded(tx, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Handle names a grant in tokens: base64url of its id.
@@ -220,6 +242,9 @@ func (s *Grants) EndSessions(tx *store.Tx, sessions [][]byte, cause string) erro
 		switch err := tx.DeleteSession(session); {
 		case err == nil:
 			told = append(told, revoke.Entry{Kind: feed.Session, Value: base64.RawURLEncoding.EncodeToString(session)})
+			if err := s.SessionsEnded(tx, session); err != nil {
+				return err
+			}
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}

@@ -42,6 +42,7 @@ type Logouts struct {
 	Sessions  *session.Sessions
 	Hints     Hints
 	Names     *subject.Names
+	Issuer    string
 }
 
 // Request is a checked request.
@@ -145,12 +146,13 @@ func (r *Request) Forward() url.Values {
 }
 
 // Begin ends the session if the request knows it, and otherwise returns it: its
-// person is to be asked. It returns nil when nobody is logged in (any more).
-func (l *Logouts) Begin(ctx context.Context, r Request, id []byte, origin audit.Origin) (*store.Session, error) {
+// person is to be asked. It returns nil when nobody is logged in (any more), and what the
+// browser is to load then.
+func (l *Logouts) Begin(ctx context.Context, r Request, id []byte, origin audit.Origin) (who *store.Session, frames []string, err error) {
 	reader, now := l.Store.Read(ctx), l.Store.Now()
-	who, err := session.Current(reader, id, now)
+	who, err = session.Current(reader, id, now)
 	if err != nil || who == nil {
-		return nil, err
+		return nil, nil, err
 	}
 	known := r.sidHint == session.SID(who.ID)
 	if r.sub != "" && r.sub == l.Names.For(r.Client, who.Subject) && !known {
@@ -160,20 +162,22 @@ func (l *Logouts) Begin(ctx context.Context, r Request, id []byte, origin audit.
 		if known = !ok; ok {
 			elsewhere, err := session.Current(reader, other, now)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			known = elsewhere == nil || slices.Equal(elsewhere.ID, who.ID)
 		}
 	}
 	if !known {
-		return who, nil
+		return who, nil, nil
 	}
-	return nil, l.End(ctx, r, who.ID, origin)
+	frames, err = l.End(ctx, r, who.ID, origin)
+	return nil, frames, err
 }
 
-// End ends the session of that id, if there is one, and the grants that live in it.
-func (l *Logouts) End(ctx context.Context, r Request, id []byte, origin audit.Origin) error {
-	return l.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+// End ends the session of that id, if there is one, and the grants that live in it. It
+// returns the addresses that the browser is to load now.
+func (l *Logouts) End(ctx context.Context, r Request, id []byte, origin audit.Origin) (frames []string, err error) {
+	err = l.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
 		who, err := session.Current(tx.Reader, id, tx.Now())
 		if err != nil || who == nil {
 			return audit.Event{}, err
@@ -182,6 +186,10 @@ func (l *Logouts) End(ctx context.Context, r Request, id []byte, origin audit.Or
 		if r.Client != nil {
 			e.Client = r.Client.ID
 		}
+		if frames, err = l.frames(tx.Reader, who.ID); err != nil {
+			return e, err
+		}
 		return e, l.Sessions.End(tx, who.ID, grant.CauseLoggedOut)
 	})
+	return frames, err
 }

@@ -124,7 +124,11 @@ func (m *Manager) cutOff(tx *store.Tx, subject, cause string) error {
 	if err := tx.LockUser(subject); err != nil {
 		return err
 	}
-	if _, err := tx.DeleteSessionsOf(subject); err != nil {
+	ended, err := tx.DeleteSessionsOf(subject)
+	if err != nil {
+		return err
+	}
+	if err := m.Grants.SessionsEnded(tx, ended...); err != nil {
 		return err
 	}
 	cutoffs := []revoke.Entry{{Kind: feed.Subject, Value: subject}}

@@ -21,6 +21,9 @@ func policyOf(p Page) string {
 	if form, ok := p.(FormPost); ok {
 		return postPolicy(form.Origin)
 	}
+	if bye, ok := p.(LoggedOut); ok && len(bye.Frames) > 0 {
+		return framePolicy(bye.Frames)
+	}
 	return policy(p.redirectOrigin())
 }
 

@@ -31,6 +31,7 @@ type Renderer struct {
 	css    string           // paths
 	icon   string
 	script string
+	leave  string
 }
 
 //go:embed templates/*.html
@@ -47,6 +48,7 @@ func New(brand Brand) (*Renderer, error) {
 	r := &Renderer{brand: brand, pages: make(map[string]*template.Template), assets: make(map[string]asset)}
 	r.css = r.add("jeton", "css", "text/css; charset=utf-8", css)
 	r.script = r.add("submit", "js", "text/javascript; charset=utf-8", submit)
+	r.leave = r.add("leave", "js", "text/javascript; charset=utf-8", leave)
 	r.icon = r.add("mark", "svg", "image/svg+xml", icon)
 	layout, err := template.New("layout.html").Funcs(funcs).ParseFS(templates, "templates/layout.html")
 	if err != nil {
@@ -72,6 +74,7 @@ type view struct {
 	Brand     Brand
 	CSS, Icon string
 	Script    string
+	Leave     string
 }
 
 // Say is the message of a key in pieces, so that a template can set the values
@@ -84,7 +87,7 @@ func (r *Renderer) Write(w http.ResponseWriter, req *http.Request, status int, p
 	lang := i18n.Match(req.Header.Get("Accept-Language"), p.locales())
 	setHeaders(w.Header(), policyOf(p))
 	var page bytes.Buffer
-	err := r.render(&page, view{Lang: lang, Page: p, Status: status, Brand: r.brand, CSS: r.css, Icon: r.icon, Script: r.script})
+	err := r.render(&page, view{Lang: lang, Page: p, Status: status, Brand: r.brand, CSS: r.css, Icon: r.icon, Script: r.script, Leave: r.leave})
 	if err != nil {
 		slog.ErrorContext(req.Context(), "a page could not be rendered", "page", p.template(), "error", err)
 		http.Error(w, lang.T("error.server.title")+". "+lang.T("error.server.text"), http.StatusInternalServerError)

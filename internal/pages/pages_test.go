@@ -71,6 +71,7 @@ var samples = map[string]sample{
 	"loggedout":      {LoggedOut{ContinueURL: "https://shop.example.com/?a=1&b=2", ContinueName: "Web shop"}, 200},
 	"loggedout_app":  {LoggedOut{ContinueURL: "com.example.app:/done"}, 200},
 	"loggedout_bare": {LoggedOut{}, 200},
+	"loggedout_apps": {LoggedOut{ContinueURL: "https://shop.example.com/", ContinueName: "Web shop", Frames: []string{"https://a.example.com/out?iss=i&sid=s", "https://a.example.com/b", "javascript:alert(1)"}}, 200},
 	"formpost":       {FormPost{Action: "https://shop.example.com/cb?a=1&b=2", Origin: "https://shop.example.com", Fields: map[string]string{"code": "jtc_1", "state": `"><script>`}}, 200},
 	"home":           {Home{Account: "ada@example.com", Issuer: "https://id.example.com"}, 200},
 	"home_nobody":    {Home{}, 200},
@@ -170,8 +171,11 @@ func TestEveryPageIsSound(t *testing.T) {
 		for _, lang := range i18n.Languages() {
 			page := write(t, r, s.status, s.page, lang).Body.String()
 			plain := page
-			if _, ok := s.page.(FormPost); ok {
+			switch s.page.(type) {
+			case FormPost:
 				plain = strings.Replace(page, `<script src="`+r.script+`" defer></script>`, "", 1)
+			case LoggedOut:
+				plain = strings.Replace(page, `<script src="`+r.leave+`" defer></script>`, "", 1)
 			}
 			for _, bad := range []string{"%!", "ZgotmplZ", "<script", "style=", "<no value>", " onclick"} {
 				if strings.Contains(plain, bad) {

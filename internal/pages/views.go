@@ -171,36 +171,26 @@ type Logout struct {
 	UILocales      string
 }
 
-// LoggedOut tells that the session is over. ContinueURL is a registered
-// post-logout redirect URI or empty; ContinueName says whose it is.
-type LoggedOut struct {
-	ContinueURL, ContinueName string
-	UILocales                 string
-}
-
 // Home is the front page, for whoever comes without an app.
 type Home struct {
 	Account string // who is signed in, "" for nobody
 	Issuer  string // URL
 }
 
-func (Login) template() string     { return "login" }
-func (Consent) template() string   { return "consent" }
-func (Error) template() string     { return "error" }
-func (Logout) template() string    { return "logout" }
-func (LoggedOut) template() string { return "loggedout" }
-func (Home) template() string      { return "home" }
+func (Login) template() string   { return "login" }
+func (Consent) template() string { return "consent" }
+func (Error) template() string   { return "error" }
+func (Logout) template() string  { return "logout" }
+func (Home) template() string    { return "home" }
 
-func (p Login) locales() string     { return p.UILocales }
-func (p Consent) locales() string   { return p.UILocales }
-func (p Error) locales() string     { return p.UILocales }
-func (p Logout) locales() string    { return p.UILocales }
-func (p LoggedOut) locales() string { return p.UILocales }
-func (Home) locales() string        { return "" }
+func (p Login) locales() string   { return p.UILocales }
+func (p Consent) locales() string { return p.UILocales }
+func (p Error) locales() string   { return p.UILocales }
+func (p Logout) locales() string  { return p.UILocales }
+func (Home) locales() string      { return "" }
 
 func (p Login) redirectOrigin() string   { return p.RedirectOrigin }
 func (p Consent) redirectOrigin() string { return p.RedirectOrigin }
 func (Error) redirectOrigin() string     { return "" }
 func (p Logout) redirectOrigin() string  { return p.RedirectOrigin }
-func (LoggedOut) redirectOrigin() string { return "" }
 func (Home) redirectOrigin() string      { return "" }

@@ -170,10 +170,10 @@ func (i *Issuer) answer(r Request, g *store.Grant, nonce string) (Issued, time.T
 	return out, expires, err
 }
 
-// sid names the session that a grant lives in now; of one that outlives its session,
-// the session that it began in.
+// sid names the session in which a grant began: by this name its client knows the session,
+// also after its person confirmed who they are and its id became another.
 func sid(g *store.Grant) string {
-	if len(g.Session) > 0 {
+	if g.Details.SID == "" && len(g.Session) > 0 {
 		return session.SID(g.Session)
 	}
 	return g.Details.SID

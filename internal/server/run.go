@@ -92,6 +92,7 @@ func (s *Server) Run(ctx context.Context, ready func(addr net.Addr)) error {
 	if s.opts.Reload != nil {
 		wg.Go(func() { s.follow(ctx, hup) })
 	}
+	wg.Go(func() { s.told.Run(ctx) })
 	wg.Go(func() { s.tuneMemory(ctx) })
 	wg.Go(func() { s.keepHighWater(ctx) })
 	wg.Go(func() { s.forget(ctx) })

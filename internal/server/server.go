@@ -15,6 +15,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/adminapi"
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/authorize"
+	"github.com/jeton-auth/jeton/internal/backchannel"
 	"github.com/jeton-auth/jeton/internal/clientauth"
 	"github.com/jeton-auth/jeton/internal/clientkeys"
 	"github.com/jeton-auth/jeton/internal/clock"
@@ -78,6 +79,7 @@ type Server struct {
 	journal *revoke.Journal
 	out     *fetch.Client    // to what clients registered
 	signed  *clientkeys.Keys // checks what they signed
+	told    *backchannel.Queue
 
 	certificate atomic.Pointer[tls.Certificate]
 }
@@ -166,6 +168,8 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	clients := clientauth.New(dir, methods...)
 	s.warnOfProxy(dir)
+	s.told = s.tellClients(dir, names, minter)
+	grants.Tell(s.told)
 	issuer := &redeem.Issuer{Names: names, Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
 	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer})
 
@@ -198,7 +202,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 			Door: door, Issuer: c.Issuer, Store: s.store, Pages: page, Flows: flows,
 			Cookies:  session.Cookies{Secure: strings.HasPrefix(c.Issuer, "https:")},
 			Password: &login.Password{Store: s.store, Audit: s.audit, Hasher: hasher, Limits: s.limits, Log: o.Log},
-			Logouts:  &logout.Logouts{Store: s.store, Audit: s.audit, Directory: dir, Sessions: sessions, Hints: reader, Names: names},
+			Logouts:  &logout.Logouts{Store: s.store, Audit: s.audit, Directory: dir, Sessions: sessions, Hints: reader, Names: names, Issuer: c.Issuer},
 		},
 		Ready: s.store.Ping,
 	})

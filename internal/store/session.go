@@ -56,10 +56,14 @@ func (tx *Tx) TouchSession(id []byte, idleAt time.Time) error {
 	return err
 }
 
-// MoveSession gives the grants that live in one session to another: the same
+// MoveSession gives the grants that live in one session, and the clients that took part
+// in it, to another: the same
 // person confirmed who they are, and a session's id is new at every login.
 func (tx *Tx) MoveSession(from, to []byte) error {
 	if _, err := tx.change(`UPDATE grants SET session = ? WHERE session = ? AND length(session) > 0`, to, notNil(from)); err != nil {
+		return err
+	}
+	if _, err := tx.change(`UPDATE participations SET session = ? WHERE session = ?`, to, from); err != nil {
 		return err
 	}
 	_, err := tx.change(`DELETE FROM sessions WHERE id = ?`, from)
@@ -71,9 +75,9 @@ func (tx *Tx) DeleteSession(id []byte) error {
 	return tx.one(`DELETE FROM sessions WHERE id = ?`, id)
 }
 
-// DeleteSessionsOf removes all sessions of a subject.
-func (tx *Tx) DeleteSessionsOf(subject string) (int64, error) {
-	return tx.change(`DELETE FROM sessions WHERE subject = ?`, subject)
+// DeleteSessionsOf removes all sessions of a subject and tells their ids.
+func (tx *Tx) DeleteSessionsOf(subject string) ([][]byte, error) {
+	return list(tx.Reader, scanOne[[]byte], `DELETE FROM sessions WHERE subject = ? RETURNING id`, subject)
 }
 
 // SessionsOver reads up to limit ids of sessions that are over.

@@ -60,6 +60,8 @@ var whole = []Table{
 	{Name: "attempts", Key: []string{"key"}},
 	{Name: "changes", Key: []string{"name"}},
 	{Name: "replays", Key: []string{"key"}},
+	{Name: "participations", Key: []string{"session", "client", "known"}},
+	{Name: "logouts", Key: []string{"id"}},
 }
 
 // Index is the place of a column in the table's rows; -1: there is none.

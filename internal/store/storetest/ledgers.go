@@ -315,3 +315,47 @@ func testReplays(t *testing.T, f *fixture) {
 		return err
 	})
 }
+
+// testLogouts has clients take part in sessions and be told of their ends.
+func testLogouts(t *testing.T, f *fixture) {
+	f.people()
+	one, two := []byte("one"), []byte("two")
+	f.write(func(tx *store.Tx) error {
+		return errors.Join(tx.Participate(one, shop, ada), tx.Participate(one, shop, ada), tx.MoveSession(one, two), tx.Participate(two, shop, ada), tx.Participate([]byte("else"), shop, ada))
+	})
+	equal(t, "who took part", is[[]store.Participation](t)(f.read().Participations(two)), []store.Participation{
+		{Session: two, Client: shop, Known: one, Subject: ada}, {Session: two, Client: shop, Known: two, Subject: ada},
+	})
+	f.write(func(tx *store.Tx) error { return tx.EndParticipations(two) })
+	equal(t, "who takes part in what is over", len(is[[]store.Participation](t)(f.read().Participations(two))), 0)
+
+	l := store.PendingLogout{ID: first(1), Client: shop, Subject: ada, Known: one}
+	f.write(func(tx *store.Tx) error { return tx.QueueLogout(l) })
+	l.CreatedAt, l.DueAt = Begin, Begin
+	due := func(want ...store.PendingLogout) {
+		t.Helper()
+		all := is[[]store.PendingLogout](t)(f.read().LogoutsDueTo(shop, f.clock.Now(), 9))
+		equal(t, "what is due", all, want)
+		equal(t, "clients with something due", len(is[[]string](t)(f.read().ClientsWithLogoutsDue(f.clock.Now()))), len(want))
+	}
+	due(l)
+	won := f.race(parallel, func(tx *store.Tx, _ int) (bool, error) { return tx.ClaimLogout(l, Begin.Add(time.Minute)) })
+	equal(t, "claims of one attempt", won, 1)
+	due()
+	f.write(func(tx *store.Tx) error { return tx.LogoutFailed(l.ID, "no answer", Begin.Add(time.Second)) })
+	f.clock.Advance(time.Second)
+	l.Attempts, l.Error, l.DueAt = 1, "no answer", f.clock.Now()
+	due(l)
+	f.write(func(tx *store.Tx) error { return tx.LogoutFailed(l.ID, "never", time.Time{}) })
+	due()
+	l.Error, l.DueAt, l.FailedAt = "never", time.Time{}, f.clock.Now()
+	equal(t, "what is not delivered", is[[]store.PendingLogout](t)(f.read().PendingLogouts(9)), []store.PendingLogout{l})
+	f.clock.Advance(8 * 24 * time.Hour)
+	f.write(func(tx *store.Tx) error {
+		n, err := tx.PurgeLogouts(9)
+		equal(t, "logouts that failed long ago", n, 1)
+		return err
+	})
+	f.write(func(tx *store.Tx) error { return errors.Join(tx.QueueLogout(l), tx.LogoutDelivered(l.ID)) })
+	due()
+}

@@ -175,10 +175,8 @@ func testSessions(t *testing.T, f *fixture) {
 		"moved":        func(tx *store.Tx) error { return tx.MoveSession(s.ID, []byte("new")) },
 		"deleted":      func(tx *store.Tx) error { return tx.DeleteSession(s.ID) },
 		"all deleted": func(tx *store.Tx) error {
-			n, err := tx.DeleteSessionsOf(ada)
-			if n != 1 {
-				t.Errorf("%d sessions were deleted", n)
-			}
+			ids, err := tx.DeleteSessionsOf(ada)
+			equal(t, "the sessions that were deleted", ids, [][]byte{s.ID})
 			return err
 		},
 	} {

@@ -50,6 +50,7 @@ func Run(t *testing.T, open Open) {
 		{"Keys", testKeys},
 		{"Attempts", testAttempts},
 		{"Replays", testReplays},
+		{"Logouts", testLogouts},
 		{"Pushed", testPushed},
 		{"Leases", testLeases},
 		{"Audit", testAudit},

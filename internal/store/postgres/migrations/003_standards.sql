@@ -19,3 +19,27 @@ CREATE INDEX pushed_requests_kept_until ON pushed_requests (kept_until);
 -- The secret before the present one, and until when it is taken; 0: until it is ended.
 ALTER TABLE clients ADD COLUMN old_secret_hash BYTEA;
 ALTER TABLE clients ADD COLUMN old_secret_until BIGINT  NOT NULL DEFAULT 0;
+
+-- Who took part in a session. known is the session's id as the client was told it.
+CREATE TABLE participations (
+  session BYTEA NOT NULL,
+  client  TEXT NOT NULL,
+  known   BYTEA NOT NULL,
+  subject TEXT NOT NULL,
+  PRIMARY KEY (session, client, known)
+);
+
+-- Logouts of which clients are still to be told, and those of which they could not be.
+CREATE TABLE logouts (
+  id         BYTEA   PRIMARY KEY,
+  client     TEXT    NOT NULL,
+  subject    TEXT    NOT NULL,
+  known      BYTEA   NOT NULL,
+  created_at BIGINT  NOT NULL,
+  due_at     BIGINT  NOT NULL,             -- of the next attempt
+  attempts   BIGINT  NOT NULL,
+  error      TEXT    NOT NULL,             -- of the last attempt
+  failed_at  BIGINT  NOT NULL              -- 0: it is still tried
+);
+CREATE INDEX logouts_due ON logouts (client, due_at) WHERE failed_at = 0;
+CREATE INDEX logouts_failed ON logouts (failed_at) WHERE failed_at > 0;
