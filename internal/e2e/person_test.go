@@ -160,6 +160,12 @@ func (on page) answer(r request) url.Values {
 		on.t.Fatalf("the answer %d is at %s, want a redirect to %s: %s", on.status, on.at, r.app.redirect, on.body)
 	}
 	q := on.at.Query()
+	if on.at.Fragment != "" { // where more than a code was asked for
+		var err error
+		if q, err = url.ParseQuery(on.at.Fragment); err != nil {
+			on.t.Fatal(err)
+		}
+	}
 	if q.Get("state") != r.Get("state") {
 		on.t.Fatalf("the state %q came back as %q", r.Get("state"), q.Get("state"))
 	}

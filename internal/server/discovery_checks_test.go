@@ -27,6 +27,10 @@ var checks = map[string]func(p *probe, value any){
 	"introspection_endpoint":                at("/introspect", (*probe).checkIntrospect),
 	"revocation_feed_endpoint":              at("/revocations", (*probe).checkFeed),
 	"end_session_endpoint":                  at("/logout", (*probe).checkLogout),
+	"backchannel_logout_supported":          (*probe).checkBackchannel,
+	"backchannel_logout_session_supported":  (*probe).checkBackchannel,
+	"frontchannel_logout_supported":         (*probe).checkFrontchannel,
+	"frontchannel_logout_session_supported": (*probe).checkFrontchannel,
 	"device_authorization_endpoint":         func(p *probe, _ any) { p.device(p.anyOf()) },
 
 	"token_endpoint_auth_methods_supported":                    (*probe).checkTokenMethods,
