@@ -41,8 +41,8 @@ const (
 	claimed = 3 * fetch.Timeout
 )
 
-// Queue keeps and tells what clients are to be told.
-type Queue struct {
+// Needs is what a Queue works with.
+type Needs struct {
 	Store     *store.Store
 	Audit     *audit.Log
 	Directory *directory.Directory
@@ -50,19 +50,20 @@ type Queue struct {
 	Minter    *tokens.Minter
 	Out       *fetch.Client
 	Log       *slog.Logger
+}
 
+// Queue keeps and tells what clients are to be told.
+type Queue struct {
+	Needs
 	wake  chan struct{}
 	room  chan struct{}
 	mu    sync.Mutex
 	under map[string]int // attempts under way, by client
 }
 
-// New completes a Queue.
-func New(q Queue) *Queue {
-	return &Queue{
-		Store: q.Store, Audit: q.Audit, Directory: q.Directory, Names: q.Names, Minter: q.Minter, Out: q.Out, Log: q.Log,
-		wake: make(chan struct{}, 1), room: make(chan struct{}, inAll), under: map[string]int{},
-	}
+// New makes a Queue.
+func New(n Needs) *Queue {
+	return &Queue{Needs: n, wake: make(chan struct{}, 1), room: make(chan struct{}, inAll), under: map[string]int{}}
 }
 
 // SessionEnded queues, in the transaction that ends a session, what the clients that took
