@@ -38,6 +38,8 @@ type Revoked struct {
 	Entry int64     `json:"entry,omitempty"`
 }
 
+func (r *Revoked) numbered(e store.Revocation) { r.Entry = e.N }
+
 // Revoke revokes what t names, for a reason that the log and the audit trail keep.
 func (m *Manager) Revoke(ctx context.Context, by audit.Origin, t Target, reason string) (Revoked, error) {
 	named := 0
@@ -98,9 +100,8 @@ type revocation struct {
 
 // write revokes in one transaction and finds the number of the last entry.
 func (r revocation) write(ctx context.Context, out Revoked, e audit.Event, body func(*store.Tx) error) (Revoked, error) {
-	err := r.Audit.Write(ctx, func(tx *store.Tx) (event audit.Event, err error) {
-		out.Entry, err = revoke.Numbered(tx, func() error { return body(tx) })
-		return r.event(e, out), err
+	err := r.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
+		return r.event(e, out), revoke.Numbered(tx, out.numbered, func() error { return body(tx) })
 	})
 	return out, err
 }
@@ -239,7 +240,7 @@ func (r revocation) client(ctx context.Context, id string) (Revoked, error) {
 func (r revocation) key(ctx context.Context, kid string) (Revoked, error) {
 	out := Revoked{Kind: feed.Key, Name: kid}
 	err := r.Ring.Remove(ctx, kid, func(tx *store.Tx) (err error) {
-		out.Entry, err = revoke.Numbered(tx, func() error {
+		err = revoke.Numbered(tx, out.numbered, func() error {
 			return r.Revoked.Add(tx, r.cause, revoke.Entry{Kind: feed.Key, Value: kid})
 		})
 		return errors.Join(err, audit.Append(tx, r.event(audit.Event{Type: audit.KeyRevoked}, out)))

@@ -22,10 +22,6 @@ import (
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
 
-// kept is how long an entry outlives the longest token: more than any verifier's
-// leeway and any request's age.
-const kept = 10 * time.Minute
-
 // Entry names what is to be revoked. Value is the whole jti of a token, the handle
 // of a grant, the sid of a session, the kid of a key, the subject, the client id;
 // empty for all.
@@ -154,13 +150,9 @@ func (l *Log) Add(tx *store.Tx, cause string, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	until, err := Until(tx)
-	if err != nil {
-		return err
-	}
 	rows := make([]store.Revocation, len(entries))
 	for i, e := range entries {
-		rows[i] = store.Revocation{Kind: e.Kind, Value: feed.Value(e.Kind, e.Value), Until: until, Cause: cause}
+		rows[i] = store.Revocation{Kind: e.Kind, Value: feed.Value(e.Kind, e.Value), Cause: cause}
 	}
 	if err := lock(tx, entries); err != nil {
 		return err
@@ -168,11 +160,14 @@ func (l *Log) Add(tx *store.Tx, cause string, entries ...Entry) error {
 	if err := tx.AppendRevocations(rows); err != nil {
 		return err
 	}
-	for i, e := range entries {
-		if err := standing(tx, e, rows[i].N); err != nil {
-			return err
+	tx.OnceNumbered(func() error {
+		for i, e := range entries {
+			if err := standing(tx, e, rows[i].N); err != nil {
+				return err
+			}
 		}
-	}
+		return nil
+	})
 	tx.AfterCommit(func() {
 		l.committed(rows)
 		l.note(entries, rows)
@@ -200,26 +195,17 @@ func lock(tx *store.Tx, entries []Entry) error {
 	return nil
 }
 
-// Until is how long an entry that is written now is kept.
-func Until(tx *store.Tx) (time.Time, error) {
-	issuer, err := tx.Issuer()
-	return tx.Now().Add(issuer.Longest + kept), err
-}
-
-// Numbered runs body and finds the number of the last entry that it added; 0: none.
-func Numbered(tx *store.Tx, body func() error) (int64, error) {
-	before, err := tx.Issuer()
-	if err != nil {
-		return 0, err
-	}
+// Numbered runs body and, once the transaction is durable, tells of the last entry that
+// body added, if any.
+func Numbered(tx *store.Tx, tell func(store.Revocation), body func() error) error {
+	before := tx.LastAppended()
 	if err := body(); err != nil {
-		return 0, err
+		return err
 	}
-	after, err := tx.Issuer()
-	if err != nil || after.Head == before.Head {
-		return 0, err
+	if last := tx.LastAppended(); last != before {
+		tx.AfterCommit(func() { tell(*last) })
 	}
-	return after.Head, nil
+	return nil
 }
 
 // standing writes a cutoff on the row that it names. A row that is gone needs

@@ -16,11 +16,15 @@ type AuditEvent struct {
 	Data    string // JSON object
 }
 
-// AppendAudit adds an event at the transaction's time.
+// AppendAudit adds an event at the transaction's time. Its row is written when the body
+// has ended.
 func (tx *Tx) AppendAudit(e AuditEvent) error {
-	_, err := tx.change(`INSERT INTO audit (id, at, type, subject, client, grant_, actor, address, request, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		e.ID, millis(tx.now), e.Type, e.Subject, e.Client, e.Grant, e.Actor, e.Address, e.Request, e.Data)
-	return err
+	row := []any{e.ID, millis(tx.now), e.Type, e.Subject, e.Client, e.Grant, e.Actor, e.Address, e.Request, e.Data}
+	if err := good(row); err != nil {
+		return err
+	}
+	tx.events = append(tx.events, row)
+	return nil
 }
 
 // AuditEvents reads up to limit events since a time, oldest first.

@@ -163,8 +163,10 @@ func (s *Store) apply(ctx context.Context, m Migration) error {
 
 // script runs statements as they are: a question mark is none of ours.
 func (tx *Tx) script(text string) (err error) {
-	if r, ok := tx.run.(sharedWriting); ok {
-		_, err = r.tx.ExecContext(r.ctx, text)
+	if r, ok := tx.run.(*sharedWriting); ok {
+		if err = r.begin(); err == nil {
+			_, err = r.tx.ExecContext(r.ctx, text)
+		}
 	} else {
 		_, err = tx.run.exec(text, nil)
 	}
@@ -197,14 +199,17 @@ func (w *shared) unhurried(ctx context.Context, body func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
-	tx := &Tx{Reader: Reader{run: sharedWriting{w, ctx, t}}, s: w.s, now: w.s.clock.Now()}
+	tx := &Tx{Reader: Reader{run: &sharedWriting{w: w, ctx: ctx, tx: t}}, s: w.s, now: w.s.clock.Now()}
 	err = w.contained(tx, func(tx *Tx) error {
 		if e, ok := w.s.engine.(interface{ Unhurried() string }); ok {
 			if err := tx.script(e.Unhurried()); err != nil {
 				return err
 			}
 		}
-		return body(tx)
+		if err := body(tx); err != nil {
+			return err
+		}
+		return finish(tx)
 	})
 	if err != nil {
 		_ = t.Rollback() // the connection is closed where it fails

@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -119,8 +118,8 @@ type Revocation struct {
 	N      int64
 	Lane   int
 	Kind   feed.Kind
-	Value  string // as feed.Value writes it
-	Until  time.Time
+	Value  string    // as feed.Value writes it
+	Until  time.Time // zero until it has its number: as long as it may name something alive
 	At     time.Time
 	Cause  string
 	Before feed.Hash // the running hash before it
@@ -133,39 +132,6 @@ func (r Revocation) Entry() feed.Entry {
 		e.At = r.At.Unix()
 	}
 	return e
-}
-
-// AppendRevocations gives the entries the next numbers, writes them and moves the
-// head. It is to be called last in a transaction: the head's row is the hottest.
-func (tx *Tx) AppendRevocations(entries []Revocation) error {
-	if len(entries) == 0 {
-		return errors.New("store: no revocation to append")
-	}
-	type position struct {
-		head int64
-		hash feed.Hash
-	}
-	p, err := get(tx.Reader, func(row scanner) (p position, err error) {
-		var hash []byte
-		if err = row.Scan(&p.head, &hash); err == nil {
-			p.hash, err = toHash(hash)
-		}
-		return p, err
-	}, `UPDATE issuer SET head = head + ? RETURNING head, hash`, len(entries))
-	if err != nil {
-		return err
-	}
-	for i := range entries {
-		e := &entries[i]
-		e.N, e.At, e.Before = p.head-int64(len(entries)-1-i), tx.now, p.hash
-		_, err := tx.change(`INSERT INTO revocations (n, lane, kind, value, until, at, cause, before) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			e.N, e.Lane, string(e.Kind), e.Value, millis(e.Until), millis(e.At), e.Cause, e.Before[:])
-		if err != nil {
-			return err
-		}
-		p.hash = p.hash.Next(e.Entry())
-	}
-	return tx.one(`UPDATE issuer SET hash = ?`, p.hash[:])
 }
 
 // Revocations reads up to limit entries with a number over after, in order.

@@ -24,6 +24,7 @@ type shared struct {
 	bound  sync.Map // query → the engine's form
 
 	turn      chan struct{} // to run again what was rolled back for the sake of another
+	head      heads
 	time      atomic.Pointer[moment]
 	suspected atomic.Pointer[time.Time]
 	cancel    context.CancelFunc
@@ -69,22 +70,24 @@ func (w *shared) close() error {
 
 // do runs a body until it is committed, fails by itself, or time is up.
 func (w *shared) do(ctx context.Context, body func(*Tx) error) error {
-	return w.keepTrying(ctx, w.once, body)
+	return w.keepTrying(ctx, time.Now(), w.once, body)
 }
 
 // attempt runs a body once. Where it had begun, the transaction is returned, also if it
 // failed.
 type attempt func(ctx context.Context, began time.Time, body func(*Tx) error) (*Tx, error)
 
-func (w *shared) keepTrying(ctx context.Context, once attempt, body func(*Tx) error) error {
-	began, at := time.Now(), w.s.clock.Now()
+func (w *shared) keepTrying(ctx context.Context, began time.Time, once attempt, body func(*Tx) error) error {
+	at := w.s.clock.Now()
 	pause := firstPause
 	mine := false // the turn to retry
-	defer func() {
+	pass := func() {
 		if mine {
 			<-w.turn
+			mine = false
 		}
-	}()
+	}
+	defer pass()
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -96,6 +99,17 @@ func (w *shared) keepTrying(ctx context.Context, once attempt, body func(*Tx) er
 				f()
 			}
 			return nil
+		}
+		if errors.Is(err, errTogether) {
+			pass() // those it waits for may need it
+			switch err = w.together(ctx, began, body); err {
+			case errTogether:
+			case errAlone:
+				once = w.alone
+			default:
+				return err
+			}
+			continue
 		}
 		if ctx.Err() != nil && tx == nil {
 			return ctx.Err()
@@ -156,10 +170,29 @@ type commitError struct{ error }
 
 func (e *commitError) Unwrap() error { return e.error }
 
-// once runs a body in one transaction. The caller's context ends the wait for a
-// connection, and nothing after that: then the transaction is returned, also where it
-// fails.
-func (w *shared) once(ctx context.Context, began time.Time, body func(*Tx) error) (tx *Tx, err error) {
+// once runs a body in a transaction of its own, or finds that it is to change the head
+// while another does, and returns errTogether.
+func (w *shared) once(ctx context.Context, began time.Time, body func(*Tx) error) (*Tx, error) {
+	return w.transaction(ctx, began, body, func(tx *Tx) (leave func(), err error) {
+		if len(tx.appended) == 0 {
+			return func() {}, nil
+		}
+		if !w.head.enter() {
+			return nil, errTogether
+		}
+		return w.leave, nil
+	})
+}
+
+// alone runs a body in a transaction of its own, whoever else changes the head.
+func (w *shared) alone(ctx context.Context, began time.Time, body func(*Tx) error) (*Tx, error) {
+	return w.transaction(ctx, began, body, func(*Tx) (func(), error) { return func() {}, nil })
+}
+
+// transaction runs a body in one transaction; what is left when it has ended well is done
+// if enter lets it. The caller's context ends the wait for a connection, and nothing
+// after that: then the transaction is returned, also where it fails.
+func (w *shared) transaction(ctx context.Context, began time.Time, body func(*Tx) error, enter func(*Tx) (leave func(), err error)) (tx *Tx, err error) {
 	wait, cancel := context.WithDeadline(ctx, began.Add(writeFor))
 	conn, err := w.s.read.Conn(wait)
 	cancel()
@@ -172,20 +205,21 @@ func (w *shared) once(ctx context.Context, began time.Time, body func(*Tx) error
 	defer done()
 	run, done := context.WithDeadline(detached, began.Add(writeFor))
 	defer done()
-	tx = &Tx{s: w.s, now: w.s.clock.Now()}
-	t, err := conn.BeginTx(whole, nil)
+	writing := &sharedWriting{w: w, ctx: run, whole: whole, conn: conn}
+	defer writing.rollback()
+	tx = &Tx{Reader: Reader{run: writing}, s: w.s, now: w.s.clock.Now()}
+	if err := w.contained(tx, body); err != nil {
+		return tx, err
+	}
+	leave, err := enter(tx)
 	if err != nil {
 		return tx, err
 	}
-	tx.Reader = Reader{run: sharedWriting{w, run, t}}
-	if err := w.contained(tx, body); err != nil {
-		_ = t.Rollback()
+	defer leave()
+	if err := finish(tx); err != nil {
 		return tx, err
 	}
-	if err := t.Commit(); err != nil {
-		return tx, &commitError{err}
-	}
-	return tx, nil
+	return tx, writing.commit()
 }
 
 // release gives a connection back to the pool. One on which the database was lost is
@@ -226,18 +260,52 @@ func (w *shared) contained(tx *Tx, body func(*Tx) error) (err error) {
 	return body(tx)
 }
 
-// sharedWriting runs statements in a transaction.
+// sharedWriting runs statements in a transaction, which begins with the first of them:
+// a body that only says what is to be written when it has ended has cost nothing if it
+// then waits for others.
 type sharedWriting struct {
-	w   *shared
-	ctx context.Context
-	tx  *sql.Tx
+	w          *shared
+	ctx, whole context.Context
+	conn       *sql.Conn
+	tx         *sql.Tx
+	err        error // the transaction did not begin
 }
 
-func (r sharedWriting) query(query string, args []any) (*sql.Rows, error) {
+func (r *sharedWriting) begin() error {
+	if r.tx == nil && r.err == nil {
+		r.tx, r.err = r.conn.BeginTx(r.whole, nil)
+	}
+	return r.err
+}
+
+func (r *sharedWriting) commit() error {
+	if r.tx == nil {
+		return r.err
+	}
+	if err := r.tx.Commit(); err != nil {
+		return &commitError{err}
+	}
+	return nil
+}
+
+// rollback is nothing after a commit.
+func (r *sharedWriting) rollback() {
+	if r.tx != nil {
+		_ = r.tx.Rollback()
+	}
+}
+
+func (r *sharedWriting) query(query string, args []any) (*sql.Rows, error) {
+	if err := r.begin(); err != nil {
+		return nil, err
+	}
 	return r.tx.QueryContext(r.ctx, r.w.rebind(query), numbers(args)...)
 }
 
-func (r sharedWriting) exec(query string, args []any) (sql.Result, error) {
+func (r *sharedWriting) exec(query string, args []any) (sql.Result, error) {
+	if err := r.begin(); err != nil {
+		return nil, err
+	}
 	return r.tx.ExecContext(r.ctx, r.w.rebind(query), numbers(args)...)
 }
 

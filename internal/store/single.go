@@ -20,7 +20,10 @@ func (w *shared) single(ctx context.Context, began time.Time, body func(*Tx) err
 	defer done()
 	one := &oneStatement{w: w, ctx: run, conn: conn}
 	tx := &Tx{Reader: Reader{run: one}, s: w.s, now: w.s.clock.Now()}
-	if err = w.contained(tx, body); err != nil && one.sent {
+	if err = w.contained(tx, body); err == nil {
+		err = finish(tx)
+	}
+	if err != nil && one.sent {
 		// Without an answer nobody knows whether it was done, as with a COMMIT.
 		err = &commitError{err}
 	}

@@ -157,7 +157,7 @@ func (s *Store) Write(ctx context.Context, body func(*Tx) error) error {
 // database it is sent without a BEGIN and a COMMIT around it.
 func (s *Store) WriteOne(ctx context.Context, body func(*Tx) error) error {
 	if s.shared != nil {
-		return s.shared.keepTrying(ctx, s.shared.single, body)
+		return s.shared.keepTrying(ctx, time.Now(), s.shared.single, body)
 	}
 	return s.write.do(ctx, body)
 }
@@ -235,9 +235,12 @@ func (s *Store) prepared(query string) (*sql.Stmt, error) {
 // Tx is a transaction under way. It must not outlive its body.
 type Tx struct {
 	Reader
-	s     *Store
-	now   time.Time
-	after []func()
+	s        *Store
+	now      time.Time
+	after    []func()
+	events   [][]any // rows of audit, and
+	appended []*Revocation
+	numbered []func() error // what is left to do when the body has ended: see finish
 }
 
 // Now is the transaction's time by the database's clock.

@@ -186,7 +186,7 @@ func (w *writer) runGuarded(j *job) error {
 	return w.control("RELEASE body")
 }
 
-// body runs a body; its panic becomes its error.
+// body runs a body to its end; its panic becomes its error.
 func (w *writer) body(j *job) (err error) {
 	j.tx = &Tx{Reader: Reader{run: w}, s: w.s, now: w.s.clock.Now()}
 	w.dirty = false
@@ -196,7 +196,10 @@ func (w *writer) body(j *job) (err error) {
 			err = fmt.Errorf("store: transaction panicked: %v", p)
 		}
 	}()
-	return j.body(j.tx)
+	if err := j.body(j.tx); err != nil {
+		return err
+	}
+	return finish(j.tx)
 }
 
 func (w *writer) control(query string) error {

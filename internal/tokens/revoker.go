@@ -64,6 +64,8 @@ type Ended struct {
 	Entry int64
 }
 
+func (e *Ended) numbered(r store.Revocation) { e.Entry = r.N }
+
 // account counts the entries of tokens under one handle. Whoever holds its lock
 // revokes; the others wait, and find their token revoked or counted.
 type account struct {
@@ -160,17 +162,13 @@ func (v *Revoker) single(ctx context.Context, a *account, t *Token, by audit.Ori
 	out := Ended{Kind: feed.Token, Name: t.ID}
 	var until time.Time
 	err := v.audit.Write(ctx, func(tx *store.Tx) (e audit.Event, err error) {
-		if until, err = revoke.Until(tx); err != nil {
-			return e, err
-		}
 		e = audit.Event{Type: audit.TokenRevoked, Subject: t.Subject, Client: t.ClientID, Grant: feed.Handle(t.ID), Origin: by}
 		if cause != grant.CauseRevoked {
 			e.Data = map[string]string{"name": t.ID, "reason": cause}
 		}
-		out.Entry, err = revoke.Numbered(tx, func() error {
+		return e, revoke.Numbered(tx, func(r store.Revocation) { out.Entry, until = r.N, r.Until }, func() error {
 			return v.log.Add(tx, cause, revoke.Entry{Kind: feed.Token, Value: t.ID})
 		})
-		return e, err
 	})
 	if err == nil {
 		a.until = append(a.until, until)
@@ -191,9 +189,7 @@ func (v *Revoker) end(ctx context.Context, t *Token, by audit.Origin) (Ended, er
 			Type: audit.GrantRevoked, Subject: t.Subject, Client: t.ClientID, Grant: out.Name, Origin: by,
 			Data: map[string]string{"reason": CauseCollapsed},
 		}
-		var err error
-		out.Entry, err = revoke.Numbered(tx, func() error { return v.grants.End(tx, id, CauseCollapsed) })
-		return e, err
+		return e, revoke.Numbered(tx, out.numbered, func() error { return v.grants.End(tx, id, CauseCollapsed) })
 	})
 	return out, err
 }
@@ -270,10 +266,9 @@ func (v *Revoker) own(ctx context.Context, client string, handles map[string]boo
 			return e, err // who won revoked it
 		}
 		e = audit.Event{Type: audit.GrantRevoked, Client: client, Grant: out.Name, Origin: by, Data: why}
-		out.Entry, err = revoke.Numbered(tx, func() error {
+		return e, revoke.Numbered(tx, out.numbered, func() error {
 			return v.log.Add(tx, why["reason"], revoke.Entry{Kind: feed.Grant, Value: out.Name})
 		})
-		return e, err
 	})
 	return out, err
 }

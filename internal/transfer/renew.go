@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jeton-auth/jeton/internal/audit"
-	"github.com/jeton-auth/jeton/internal/revoke"
 	"github.com/jeton-auth/jeton/internal/secret"
 	"github.com/jeton-auth/jeton/internal/store"
 	"github.com/jeton-auth/jeton/oauth/feed"
@@ -58,10 +57,6 @@ func renew(tx *store.Tx, l lineage, keys []store.Revocation, all bool) (out Rene
 	if err != nil {
 		return out, err
 	}
-	until, err := revoke.Until(tx)
-	if err != nil {
-		return out, err
-	}
 	base := l.Head + Jump
 	base += (feed.SegmentSize - base%feed.SegmentSize) % feed.SegmentSize
 	next := store.Issuer{
@@ -73,11 +68,11 @@ func renew(tx *store.Tx, l lineage, keys []store.Revocation, all bool) (out Rene
 		return out, err
 	}
 	entries := slices.Clone(keys)
-	entries = append(entries, store.Revocation{Kind: feed.All, Until: until, Cause: "new_incarnation"})
+	entries = append(entries, store.Revocation{Kind: feed.All, Cause: "new_incarnation"})
 	if err := tx.AppendRevocations(entries); err != nil {
 		return out, err
 	}
-	last := entries[len(entries)-1].N
+	last := base + int64(len(entries)) // no other node runs
 	if all {
 		err = tx.CutOffAll(last)
 	}

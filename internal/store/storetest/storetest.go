@@ -78,6 +78,7 @@ func Run(t *testing.T, open Open) {
 		{"OneWins", testOneWins},
 		{"Lost", testLost},
 		{"RevocationsInOrder", testRevocationsInOrder},
+		{"RevocationsTogether", testRevocationsTogether},
 		{"CutoffAgainstRotate", testCutoffAgainstRotate},
 		{"EndAgainstRotate", testEndAgainstRotate},
 		{"EndIdlestTogether", testEndIdlestTogether},
