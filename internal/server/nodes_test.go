@@ -178,13 +178,13 @@ func TestLooksPassWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec("SELECT 1 FROM issuer FOR UPDATE"); err != nil {
+	if _, err := tx.Exec("SELECT 1 FROM clients WHERE id = 'robot' FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
 	var group sync.WaitGroup
 	for range 16 { // more than connections
 		group.Go(func() {
-			if _, err := b.manager.Revoke(t.Context(), operator, manage.Target{All: true}, "test"); err != nil {
+			if _, err := b.manager.Revoke(t.Context(), operator, manage.Target{Client: "robot"}, "test"); err != nil {
 				t.Error(err)
 			}
 		})
