@@ -77,6 +77,7 @@ func (p *postgresBench) run(ctx context.Context) {
 	p.must(err)
 	p.rotation(ctx, on, node, on.store)
 	p.wal(ctx, on)
+	p.revocations(ctx, on)
 	p.clientCredentials(ctx, on, beside)
 	p.shares(ctx, on, node)
 	p.tail(ctx, on)

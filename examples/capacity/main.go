@@ -36,6 +36,7 @@ type assumptions struct {
 	checkpoint                                                    time.Duration
 
 	head                              time.Duration
+	together                          float64
 	entryBytes, eventBytes, beatBytes float64
 	looks                             float64
 	viewBytes                         float64
@@ -72,6 +73,7 @@ func flags() (*flag.FlagSet, *assumptions, *string) {
 	f.Float64Var(&a.revocationWAL, "revocation-wal", 1240, "of a revocation (measured)")
 	f.DurationVar(&a.checkpoint, "checkpoint", 15*time.Minute, "between two checkpoints: after each, the first change of a page writes it whole")
 	f.DurationVar(&a.head, "head", 3*time.Millisecond, "how long a revocation holds the head's row: its last statements and a commit that waits for a standby")
+	f.Float64Var(&a.together, "together", 64, "revocations that wait at a node and share one change of the head, at most")
 	f.Float64Var(&a.entryBytes, "entry-bytes", 75, "of an entry in the feed")
 	f.Float64Var(&a.eventBytes, "event-bytes", 115, "of an event around its entries")
 	f.Float64Var(&a.beatBytes, "heartbeat-bytes", 520, "of a heartbeat, one a second (measured)")
@@ -94,7 +96,7 @@ func run(args []string, out io.Writer) error {
 		return fmt.Errorf("%q is no flag: see -help", f.Arg(0))
 	}
 	// Nothing is negative, and what is divided by is not zero.
-	least := map[string]bool{"grants": true, "grant-heap": true, "peak": true, "checkpoint": true, "cores": true, "busy": true, "logins": true}
+	least := map[string]bool{"grants": true, "grant-heap": true, "peak": true, "together": true, "checkpoint": true, "cores": true, "busy": true, "logins": true}
 	var wrong error
 	f.VisitAll(func(v *flag.Flag) {
 		text := v.Value.String()
@@ -198,7 +200,7 @@ var rows = append([]line{
 	{"Revocations a second: average, peak", func(a *assumptions, s *size) string {
 		return number(s.revocations) + ", " + number(s.revocations*a.peak)
 	}},
-	{"**The head's one row**, at the peak", func(_ *assumptions, s *size) string { return headRow(s.held) }},
+	{"**The head's one row**, at the peak", func(a *assumptions, s *size) string { return headRow(s.held, a.together, 2*s.nodes*a.head.Seconds()) }},
 	{"Readers of the feed", func(_ *assumptions, s *size) string { return number(s.readers) }},
 	{"Feed to each reader a second, at the peak", func(_ *assumptions, s *size) string { return octets(s.feed) }},
 	{"Feed to all readers a second", func(_ *assumptions, s *size) string { return octets(s.feed * s.readers) }},
@@ -213,15 +215,17 @@ var rows = append([]line{
 }, engineRows()...)
 
 // headRow tells what the row that every revocation changes is asked for: it serves one
-// transaction at a time.
-func headRow(held float64) string {
-	if held <= .5 {
+// transaction at a time, each of a node's revocations that waited. held is for how much of the time it
+// would be held if each came alone. Where it is held always, a revocation waits for
+// the transaction of each node before its own, and maybe for its node's own before it.
+func headRow(held, together, wait float64) string {
+	switch {
+	case held <= .5:
 		return "carries it: held " + percent(held) + " of the time"
+	case held <= together:
+		return fmt.Sprintf("carries it, always held: %s revocations in each change of it, which wait for %.1f s at most", number(math.Ceil(held)), wait)
 	}
-	if held <= 1 {
-		return "**no reserve**: held " + percent(held) + " of the time"
-	}
-	return "**does not carry it**: " + number(math.Ceil(held)) + " entries in each change of it, or as many lanes"
+	return fmt.Sprintf("**does not carry it**: %.1f times, with %s revocations in each change", held/together, number(together))
 }
 
 const viewLimit = 256 << 20 // verify.ViewLimit, unless it is set

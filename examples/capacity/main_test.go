@@ -61,9 +61,9 @@ func TestSize(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ got, want string }{
-		{headRow(.31), "carries it: held 31 % of the time"},
-		{headRow(.9), "**no reserve**: held 90 % of the time"},
-		{headRow(31.2), "**does not carry it**: 32 entries in each change of it, or as many lanes"},
+		{headRow(.31, 64, .1), "carries it: held 31 % of the time"},
+		{headRow(31.2, 64, 1.158), "carries it, always held: 32 revocations in each change of it, which wait for 1.2 s at most"},
+		{headRow(160, 64, 1), "**does not carry it**: 2.5 times, with 64 revocations in each change"},
 		{engine{figure: 100}.carries(&size{peakTransactions: 20}), "carries it: 20 % of it"},
 		{engine{figure: 100}.carries(&size{peakTransactions: 60}), "**no reserve**: 60 % of it"},
 		{engine{figure: 100}.carries(&size{peakTransactions: 250}), "**does not carry it**: 2.5 times"},

@@ -249,7 +249,12 @@ func testRevocations(t *testing.T, f *fixture) {
 	}
 	one := []store.Revocation{{Lane: 1, Kind: feed.Grant, Value: "v1", Until: Begin.Add(1500 * time.Millisecond), Cause: "test"}}
 	two := []store.Revocation{{Kind: feed.Subject, Value: ada, Until: Begin.Add(time.Hour)}, {Kind: feed.All, Until: Begin.Add(time.Minute)}}
-	f.write(func(tx *store.Tx) error { return tx.AppendRevocations(one) })
+	f.write(func(tx *store.Tx) error {
+		if last := tx.LastAppended(); last != nil {
+			t.Errorf("nothing was appended yet but %v", last)
+		}
+		return tx.AppendRevocations(one)
+	})
 	f.clock.Advance(time.Second)
 	f.write(func(tx *store.Tx) error { return tx.AppendRevocations(two) })
 	all := is[[]store.Revocation](t)(f.read().Revocations(0, 9))

@@ -39,7 +39,8 @@ func testRevocationsTogether(t *testing.T, f *fixture) {
 					tx.AppendAudit(store.AuditEvent{ID: fmt.Sprint("e", i)}),
 					tx.PutAttempt(fmt.Sprint(i), Begin))
 				tx.OnceNumbered(func() error { return tx.PutAttempt(fmt.Sprint("n", i), time.UnixMilli(entries[1].N)) })
-				tx.AfterCommit(func() { last = entries[1] })
+				appended := tx.LastAppended()
+				tx.AfterCommit(func() { last = *appended })
 				switch i % kinds {
 				case 2:
 					return errors.Join(err, failure)
