@@ -47,13 +47,7 @@ type Grants struct {
 	st      *store.Store
 	peppers Peppers
 	log     *revoke.Log
-	used    *recent.Cache[store.GrantID, remembered]
-}
-
-// remembered is a grant as it was read or written a moment ago.
-type remembered struct {
-	store.Grant
-	users uint64 // version of the users that it was read with
+	used    *recent.Cache[store.GrantID, store.Grant] // as read or written a moment ago
 }
 
 // usedGrants bounds how many grants are remembered: a few megabytes.
@@ -61,7 +55,7 @@ const usedGrants = 4096
 
 // New makes a Grants.
 func New(st *store.Store, peppers Peppers, log *revoke.Log) *Grants {
-	return &Grants{st: st, peppers: peppers, log: log, used: recent.New[store.GrantID, remembered](usedGrants)}
+	return &Grants{st: st, peppers: peppers, log: log, used: recent.New[store.GrantID, store.Grant](usedGrants)}
 }
 
 // Tell has l be told of each session that ends from now on.
@@ -113,7 +107,7 @@ func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 		return "", err
 	}
 	if g.User.ID == g.Subject {
-		made := remembered{*g, s.st.UsersVersion()}
+		made := *g
 		tx.AfterCommit(func() { s.used.Put(g.ID, made, 1) })
 	}
 	return format(pepper, g, Code, 0), nil
@@ -150,7 +144,6 @@ func (s *Grants) Find(ctx context.Context, presented string) (Credential, store.
 	if !ok || !c.plausible(pepper) {
 		return c, store.Grant{}, ErrForged
 	}
-	version := s.st.UsersVersion()
 	g, err := s.st.Read(ctx).Grant(c.ID)
 	if errors.Is(err, store.ErrNotFound) {
 		return c, g, ErrForged
@@ -162,7 +155,7 @@ func (s *Grants) Find(ctx context.Context, presented string) (Credential, store.
 		return c, store.Grant{}, ErrForged
 	}
 	if c.Kind == Refresh && g.Live() {
-		s.used.Put(c.ID, remembered{g, version}, 1)
+		s.used.Put(c.ID, g, 1)
 	}
 	return c, g, nil
 }
@@ -179,11 +172,11 @@ func (s *Grants) Recall(presented string) (c Credential, g store.Grant, ok bool)
 	if !ok || !c.plausible(pepper) {
 		return c, g, false
 	}
-	m, ok := s.used.Get(c.ID)
-	if !ok || m.users != s.st.UsersVersion() || !c.authentic(pepper, &m.Grant) {
-		return c, g, false
+	g, ok = s.used.Get(c.ID)
+	if !ok || !c.authentic(pepper, &g) {
+		return c, store.Grant{}, false
 	}
-	return c, m.Grant, true
+	return c, g, true
 }
 
 // Moved remembers that a grant now stands at a number.

@@ -26,33 +26,47 @@ func (i Code) Redeem(ctx context.Context, r Request) (Issued, error) {
 	if presented == "" {
 		return Issued{}, oauth.Refuse(oauth.InvalidRequest, "code is missing")
 	}
-	_, g, recalled := i.recall(r, presented, grant.Code)
+	for try := range tries {
+		out, again, err := i.once(ctx, r, presented, try == 0)
+		if !again {
+			return out, err
+		}
+	}
+	return Issued{}, oauth.Refuse(oauth.TemporarilyUnavailable, "the person's account changes too often: try again")
+}
+
+// once reads, judges, signs and spends. again is true when memory did not suffice, or
+// the grant or its subject changed in between.
+func (i Code) once(ctx context.Context, r Request, presented string, recall bool) (out Issued, again bool, err error) {
+	g, recalled := store.Grant{}, false
+	if recall {
+		_, g, recalled = i.recall(r, presented, grant.Code)
+	}
 	if !recalled {
-		var err error
 		if _, g, err = i.find(ctx, r, presented, grant.Code, "code"); err != nil {
-			return Issued{}, err
+			return out, false, err
 		}
 	}
 	if refusal := owned(&g, r, i.Store.Now()); refusal != nil {
-		return Issued{}, refusal
+		return out, false, refusal
 	}
 	if g.Number > 0 {
-		return Issued{}, i.replayed(ctx, r, &g)
+		return out, false, i.replayed(ctx, r, &g)
 	}
 	if !g.Live() {
-		return Issued{}, notOurs("code")
+		return out, false, notOurs("code")
 	}
 	if !r.Client.Confidential() {
 		g.Details.Confirmation = r.Confirmation
 	}
 	out, expires, err := i.answer(r, &g, g.Code.Nonce)
 	if err != nil {
-		return Issued{}, err
+		return out, false, err
 	}
 	idle := g.RotatedAt // without refresh tokens nothing is left to use
 	if r.Client.MayUse(oauth.RefreshToken) {
 		if out.RefreshToken, err = i.Grants.Refresh(&g, 1); err != nil {
-			return Issued{}, err
+			return Issued{}, false, err
 		}
 		idle = idleEnd(r.Client, &g, i.Store.Now())
 	}
@@ -61,18 +75,16 @@ func (i Code) Redeem(ctx context.Context, r Request) (Issued, error) {
 		won, err = i.Grants.Spend(tx, &g, idle, noted(r.Client, expires))
 		return i.event(r, &g, audit.CodeRedeemed), err
 	})
-	if err != nil {
-		return Issued{}, err
-	}
-	if !won {
-		return Issued{}, i.lost(ctx, r, presented)
+	if err != nil || !won {
+		i.Grants.Forget(g.ID)
+		return Issued{}, err == nil, err
 	}
 	if g.Details.Confirmation != (oauth.Confirmation{}) {
 		i.Grants.Forget(g.ID) // memory does not know the key yet
 	} else {
 		i.Grants.Moved(g.ID, 1, i.Store.Now(), idle, expires)
 	}
-	return out, nil
+	return out, false, nil
 }
 
 // owned checks that whoever presents the code is whom it was made for. None of these
@@ -108,20 +120,6 @@ func proves(verifier, challenge string) bool {
 	}
 	sum := sha256.Sum256([]byte(verifier))
 	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
-}
-
-// lost says why a redemption that looked right did not win: the code was spent in
-// between, or its grant ended.
-func (i Code) lost(ctx context.Context, r Request, presented string) error {
-	c, g, err := i.find(ctx, r, presented, grant.Code, "code")
-	i.Grants.Forget(c.ID)
-	switch {
-	case err != nil:
-		return err
-	case g.Number > 0:
-		return i.replayed(ctx, r, &g)
-	}
-	return notOurs("code")
 }
 
 func (i Code) replayed(ctx context.Context, r Request, g *store.Grant) error {

@@ -140,9 +140,6 @@ func (i *Issuer) find(ctx context.Context, r Request, presented string, kind gra
 // recall is find from memory: ok only for the credential that comes next, of a grant
 // that this client used a moment ago. It decides nothing (grant.Grants.Recall).
 func (i *Issuer) recall(r Request, presented string, kind grant.Kind) (c grant.Credential, g store.Grant, ok bool) {
-	if kind == grant.Code && i.Store.Shared() {
-		return c, g, false // its write does not look at the subject's row again
-	}
 	c, g, ok = i.Grants.Recall(presented)
 	return c, g, ok && c.Kind == kind && g.Client == r.Client.ID && c.Number == g.Number
 }

@@ -158,6 +158,9 @@ const live = ` ended_at = 0 AND rev >= (SELECT cutoff FROM issuer)
 	AND rev >= coalesce((SELECT cutoff FROM clients WHERE id = client AND disabled = 0), 9223372036854775807)
 	AND rev >= coalesce((SELECT cutoff FROM users WHERE id = subject AND disabled = 0), 9223372036854775807)`
 
+// unchanged is the condition that a grant's subject is as it was read.
+const unchanged = ` AND (SELECT updated_at FROM users WHERE id = subject) = ?`
+
 // cutOff is the condition under which a grant is dead for good, whatever its row says:
 // its rev is under a cutoff, or its subject or client is gone.
 const cutOff = ` AND (rev < (SELECT cutoff FROM issuer)
@@ -166,8 +169,8 @@ const cutOff = ` AND (rev < (SELECT cutoff FROM issuer)
 
 // SpendCode moves a live grant from its code to number 1. Of what only the code
 // needed, that stays by which a second use is judged while the code is young; the
-// first rotation after that erases it. won is false when the grant was not live or the code
-// was spent.
+// first rotation after that erases it. won is false when the grant was not live, the code
+// was spent, or the subject, whose claims are in the tokens, has changed since g was read.
 func (tx *Tx) SpendCode(g *Grant, idleAt, tokensUntil time.Time) (won bool, err error) {
 	kept := *g.Code
 	kept.Nonce = ""
@@ -185,7 +188,7 @@ func (tx *Tx) SpendCode(g *Grant, idleAt, tokensUntil time.Time) (won bool, err 
 	}
 	n, err := tx.change(`UPDATE grants SET number = 1, code = ?, unredeemed_until = 0, rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END,
 		details = CASE WHEN ? = '' THEN details ELSE ? END
-		WHERE id = ? AND number = 0 AND`+live, string(code), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), details, details, g.ID[:])
+		WHERE id = ? AND number = 0 AND`+live+unchanged, string(code), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), details, details, g.ID[:], millis(g.User.UpdatedAt))
 	return n == 1, err
 }
 
@@ -204,8 +207,7 @@ func (tx *Tx) Rotate(id GrantID, n int64, idleAt, tokensUntil time.Time) (won bo
 // its subject has not changed since, whose claims are in the tokens.
 func (tx *Tx) RotateRecalled(g *Grant, idleAt, tokensUntil time.Time) (won bool, err error) {
 	young := tx.now.Add(-codeKept)
-	changed, err := tx.change(rotating+`
-		AND coalesce((SELECT updated_at FROM users WHERE id = subject), 0) = ?`,
+	changed, err := tx.change(rotating+unchanged,
 		millis(young), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), g.ID[:], g.Number, millis(g.User.UpdatedAt))
 	return changed == 1, err
 }

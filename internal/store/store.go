@@ -83,7 +83,6 @@ type Store struct {
 	}
 	shared *shared  // nil with a single writer
 	stmts  sync.Map // query text → *sql.Stmt on read
-	users  atomic.Uint64
 	noted  atomic.Uint64
 	schema Schema // as Open left it
 	Outage Outages
@@ -141,10 +140,6 @@ func (s *Store) Shared() bool { return s.shared != nil }
 // Now is the time by the database's clock. With an embedded engine that is the
 // process's own.
 func (s *Store) Now() time.Time { return s.clock.Now() }
-
-// UsersVersion rises with every change of a user. What was read of users before is
-// out of date then.
-func (s *Store) UsersVersion() uint64 { return s.users.Load() }
 
 // Write runs body in a transaction and returns when it is durable, or has left no
 // trace. Where the transaction cannot be decided it may run body more than once.

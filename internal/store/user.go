@@ -105,8 +105,6 @@ func (u User) encoded() (claims, roles, groups string, err error) {
 	return
 }
 
-func (tx *Tx) usersChange() { tx.AfterCommit(func() { tx.s.users.Add(1) }) }
-
 // CreateUser adds a user, or returns ErrConflict when the login is taken.
 func (tx *Tx) CreateUser(u User) error {
 	claims, roles, groups, err := u.encoded()
@@ -122,7 +120,6 @@ func (tx *Tx) CreateUser(u User) error {
 // UpdateUser replaces everything of the user but the subject and the cutoff. UpdatedAt
 // rises each time, so that it tells whether something changed.
 func (tx *Tx) UpdateUser(u User) error {
-	tx.usersChange()
 	claims, roles, groups, err := u.encoded()
 	if err != nil {
 		return err
@@ -135,12 +132,10 @@ func (tx *Tx) UpdateUser(u User) error {
 // CutOffUser makes every grant, session and token of the subject with a rev under
 // n dead.
 func (tx *Tx) CutOffUser(subject string, n int64) error {
-	tx.usersChange()
 	return tx.one(`UPDATE users SET cutoff = CASE WHEN cutoff > ? THEN cutoff ELSE ? END WHERE id = ?`, n, n, subject)
 }
 
 // DeleteUser removes a user. Its subject is never used again.
 func (tx *Tx) DeleteUser(subject string) error {
-	tx.usersChange()
 	return tx.one(`DELETE FROM users WHERE id = ?`, subject)
 }

@@ -46,6 +46,10 @@ func testGrants(t *testing.T, f *fixture) {
 	g.Details.Confirmation = oauth.Confirmation{X5TS256: "c"} // whose key it is shows with the code
 	want.Details.Confirmation = g.Details.Confirmation
 	f.write(func(tx *store.Tx) error {
+		if won, err := tx.SpendCode(&g, idle, until); won || err != nil {
+			t.Errorf("the code was spent for a person who has changed since its grant was read: %t, %v", won, err)
+		}
+		g.User.UpdatedAt = want.User.UpdatedAt
 		won, err := tx.SpendCode(&g, idle, until)
 		again, aerr := tx.SpendCode(&g, idle, until)
 		if !won || again {
@@ -112,11 +116,13 @@ func testGrants(t *testing.T, f *fixture) {
 
 // testEnds ends grants by their session and by their number.
 func testEnds(t *testing.T, f *fixture) {
+	born := f.clock.Now()
 	f.write(func(tx *store.Tx) error { return tx.CreateUser(store.User{ID: "u_bob", Email: "bob@example.com"}) })
 	var made []store.GrantID
 	for i := range 6 {
 		g := coded()
 		g.Subject, g.Rev, g.Session = "u_bob", 9, []byte{byte(i / 4)}
+		g.User.UpdatedAt = born
 		f.create(g)
 		if i < 5 { // the last one's code is not spent
 			f.write(func(tx *store.Tx) error { _, err := tx.SpendCode(&g, g.IdleAt, g.IdleAt); return err })

@@ -246,16 +246,20 @@ func coded() store.Grant {
 		Secret: secret.Bytes(32), Pepper: 1, Client: shop, Subject: ada,
 		AbsoluteAt: Begin.Add(100 * time.Hour), IdleAt: Begin.Add(10 * time.Hour),
 		Code:    &store.CodeDetails{RedirectURI: "https://shop.example/cb", Nonce: "n", ExpiresAt: Begin.Add(time.Minute)},
+		User:    store.User{ID: ada, UpdatedAt: Begin}, // as people adds it at the beginning
 		Details: store.GrantDetails{Scopes: []string{"openid"}, AuthTime: Begin},
 	}
 	copy(g.ID[:], secret.Bytes(16))
 	return g
 }
 
-// create adds a grant.
+// create adds a grant, and gives it with its subject.
 func (f *fixture) create(g store.Grant) store.Grant {
 	f.Helper()
 	f.write(func(tx *store.Tx) error { return tx.CreateGrant(g) })
+	made, err := f.read().Grant(g.ID)
+	f.must(err)
+	g.User = made.User
 	return g
 }
 
