@@ -153,13 +153,15 @@ func (tx *Tx) CreateGrant(g Grant) error {
 const codeKept = time.Minute
 
 // live is the condition under which a grant may give tokens, as one clause: the
-// row, its subject, client and issuer.
-const live = ` ended_at = 0 AND rev >= (SELECT cutoff FROM issuer)
-	AND rev >= coalesce((SELECT cutoff FROM clients WHERE id = client AND disabled = 0), 9223372036854775807)
-	AND rev >= coalesce((SELECT cutoff FROM users WHERE id = subject AND disabled = 0), 9223372036854775807)`
-
-// unchanged is the condition that a grant's subject is as it was read.
-const unchanged = ` AND (SELECT updated_at FROM users WHERE id = subject) = ?`
+// row, its subject, client and issuer. Where one of these is gone its cutoff is NULL, of
+// which nothing is true. asRead asks besides that the subject is as it was read.
+const (
+	alive = ` ended_at = 0 AND rev >= (SELECT cutoff FROM issuer)
+	AND rev >= (SELECT cutoff FROM clients WHERE id = client AND disabled = 0)
+	AND rev >= (SELECT cutoff FROM users WHERE id = subject AND disabled = 0`
+	live   = alive + `)`
+	asRead = alive + ` AND updated_at = ?)`
+)
 
 // cutOff is the condition under which a grant is dead for good, whatever its row says:
 // its rev is under a cutoff, or its subject or client is gone.
@@ -188,18 +190,18 @@ func (tx *Tx) SpendCode(g *Grant, idleAt, tokensUntil time.Time) (won bool, err 
 	}
 	n, err := tx.change(`UPDATE grants SET number = 1, code = ?, unredeemed_until = 0, rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END,
 		details = CASE WHEN ? = '' THEN details ELSE ? END
-		WHERE id = ? AND number = 0 AND`+live+unchanged, string(code), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), details, details, g.ID[:], millis(g.User.UpdatedAt))
+		WHERE id = ? AND number = 0 AND`+asRead, string(code), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), details, details, g.ID[:], millis(g.User.UpdatedAt))
 	return n == 1, err
 }
 
 const rotating = `UPDATE grants SET number = number + 1, code = CASE WHEN created_at > ? THEN code ELSE '' END, rotated_at = ?, idle_at = ?, tokens_until = CASE WHEN tokens_until > ? THEN tokens_until ELSE ? END
-	WHERE id = ? AND number = ? AND number > 0 AND` + live
+	WHERE id = ? AND number = ? AND number > 0 AND`
 
 // Rotate moves a live grant from number n to n + 1. won is false when the grant
 // was not live or stands at another number.
 func (tx *Tx) Rotate(id GrantID, n int64, idleAt, tokensUntil time.Time) (won bool, err error) {
 	young := tx.now.Add(-codeKept)
-	changed, err := tx.change(rotating, millis(young), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), id[:], n)
+	changed, err := tx.change(rotating+live, millis(young), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), id[:], n)
 	return changed == 1, err
 }
 
@@ -207,7 +209,7 @@ func (tx *Tx) Rotate(id GrantID, n int64, idleAt, tokensUntil time.Time) (won bo
 // its subject has not changed since, whose claims are in the tokens.
 func (tx *Tx) RotateRecalled(g *Grant, idleAt, tokensUntil time.Time) (won bool, err error) {
 	young := tx.now.Add(-codeKept)
-	changed, err := tx.change(rotating+unchanged,
+	changed, err := tx.change(rotating+asRead,
 		millis(young), millis(tx.now), millis(idleAt), millis(tokensUntil), millis(tokensUntil), g.ID[:], g.Number, millis(g.User.UpdatedAt))
 	return changed == 1, err
 }
