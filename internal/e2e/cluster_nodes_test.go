@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/jeton-auth/jeton/internal/pgtest"
 )
 
 // TestClusterReload changes the configuration of one node after the other.
@@ -95,4 +97,14 @@ func TestClusterRolling(t *testing.T) {
 		c.answeredByTheTable(t, ch)
 	}
 	t.Logf("%d rotations were acknowledged, %d answers were cut off", rotations.Load(), cut.Load())
+}
+
+// TestNodeEndsWithoutDatabase tells a node to end while its database is away: it does,
+// and says that nothing went wrong with it.
+func TestNodeEndsWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Start(t, pgtest.Options{})
+	c := startClusterOn(t, db.Database(t), 1, troubled)
+	db.Kill(t)
+	c.nodes[0].stop()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/mail"
 	"strings"
+	"time"
 
 	"github.com/jeton-auth/jeton/internal/audit"
 	"github.com/jeton-auth/jeton/internal/password"
@@ -47,7 +48,8 @@ func (m *Manager) CreateUser(ctx context.Context, by audit.Origin, n NewUser) (s
 
 func (m *Manager) addUser(ctx context.Context, by audit.Origin, u *store.User) error {
 	return m.Audit.Write(ctx, func(tx *store.Tx) (audit.Event, error) {
-		u.CreatedAt, u.UpdatedAt = tx.Now(), tx.Now()
+		now := tx.Now().Truncate(time.Millisecond) // as it is kept
+		u.CreatedAt, u.UpdatedAt = now, now
 		return audit.Event{Type: audit.UserCreated, Subject: u.ID, Origin: by}, tx.CreateUser(*u)
 	})
 }
