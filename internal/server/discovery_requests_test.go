@@ -66,14 +66,15 @@ func (p *probe) device(c party) {
 	poll().want(p.t, http.StatusBadRequest, oauth.AuthorizationPending)
 	s := p.browser()
 	page, left := s.page(strings.TrimPrefix(r.str(p.t, "verification_uri_complete"), discoveryIssuer))
-	for range 6 {
-		if action, v := fields(page.body); left != "" || action == "" || !v.Has("user_code") {
-			break
-		}
-		page, left = s.submit(page)
+	for range 3 {
 		page, left = s.through(page, left)
+		if _, v := fields(page.body); v.Has("user_code") {
+			page, left = s.submit(page, "continue", "1")
+		}
 	}
-	s.through(page, left)
+	if left != "" || page.status != http.StatusOK {
+		p.t.Errorf("the device's pages lead to %q, %d", left, page.status)
+	}
 	p.clock.Advance(6e9)
 	poll().want(p.t, http.StatusOK, "")
 }
