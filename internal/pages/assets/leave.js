@@ -1,8 +1,12 @@
-// Goes on from the page that says goodbye when the apps in its frames have done the same,
-// or after a while.
-const frames = [...document.querySelectorAll("iframe")];
-const next = document.getElementById("continue");
-let open = frames.length;
-const go = () => location.assign(next.href);
-for (const frame of frames) frame.addEventListener("load", () => --open || go());
-setTimeout(go, 4000);
+// Goes on from the page that says goodbye when all its frames, in which apps do the same,
+// are loaded, or after a while. It is written so that old browsers understand it.
+(function () {
+  var gone = false;
+  function go() {
+    if (gone) return;
+    gone = true;
+    window.location.href = document.getElementById("continue").href;
+  }
+  window.addEventListener("load", go);
+  window.setTimeout(go, 4000);
+})();
