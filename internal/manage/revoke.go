@@ -67,8 +67,7 @@ func (m *Manager) Revoke(ctx context.Context, by audit.Origin, t Target, reason 
 		return r.key(ctx, t.Key)
 	}
 	return r.write(ctx, Revoked{Kind: feed.All}, audit.Event{Type: audit.CutOff}, func(tx *store.Tx) error {
-		// Sessions are compared with the cutoff as grants are; their rows go when their time
-		// is over.
+		// Sessions are compared with the cutoff as grants are; their rows go in the job expire.
 		return m.Revoked.Add(tx, r.cause, revoke.Entry{Kind: feed.All})
 	})
 }

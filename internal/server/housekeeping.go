@@ -69,7 +69,7 @@ func (s *Server) expire(ctx context.Context, also ...func(*store.Tx) error) erro
 		})
 	}
 	for _, remove := range []func(*store.Tx, int) (int64, error){
-		(*store.Tx).PurgeFlows, (*store.Tx).PurgeUnredeemed, s.endSessions,
+		(*store.Tx).PurgeFlows, (*store.Tx).PurgeUnredeemed, s.endSessions, s.endCutOff,
 		(*store.Tx).PurgeAttempts, (*store.Tx).PurgeReplays, (*store.Tx).PurgeLogouts, (*store.Tx).PurgePushed,
 	} {
 		for full := true; full; {
@@ -105,6 +105,16 @@ func (s *Server) expire(ctx context.Context, also ...func(*store.Tx) error) erro
 		}
 	}
 	return nil
+}
+
+// endCutOff removes sessions that a cutoff of all ended, of which their clients are to be
+// told. The log has the cutoff; it needs no entry of each.
+func (s *Server) endCutOff(tx *store.Tx, limit int) (int64, error) {
+	ended, err := tx.DeleteSessionsCutOff(limit)
+	if err != nil {
+		return 0, err
+	}
+	return int64(len(ended)), s.manager.Grants.SessionsEnded(tx, ended...)
 }
 
 // endSessions ends sessions that are over, with the grants that live in them.

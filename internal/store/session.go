@@ -80,6 +80,13 @@ func (tx *Tx) DeleteSessionsOf(subject string) ([][]byte, error) {
 	return list(tx.Reader, scanOne[[]byte], `DELETE FROM sessions WHERE subject = ? RETURNING id`, subject)
 }
 
+// DeleteSessionsCutOff removes up to limit sessions that began before a cutoff of all and
+// tells their ids.
+func (tx *Tx) DeleteSessionsCutOff(limit int) ([][]byte, error) {
+	return list(tx.Reader, scanOne[[]byte], `DELETE FROM sessions WHERE id IN (
+		SELECT id FROM sessions WHERE rev < (SELECT cutoff FROM issuer) LIMIT ?) RETURNING id`, limit)
+}
+
 // SessionsOver reads up to limit ids of sessions that are over.
 func (r Reader) SessionsOver(now time.Time, limit int) ([][]byte, error) {
 	return list(r, scanOne[[]byte], `SELECT id FROM sessions WHERE idle_at <= ? LIMIT ?`, millis(now), limit)

@@ -167,6 +167,13 @@ func testSessions(t *testing.T, f *fixture) {
 		},
 		"user cut off": func(tx *store.Tx) error { return tx.CutOffUser(ada, 9) },
 		"all cut off":  func(tx *store.Tx) error { return tx.CutOffAll(9) },
+		"all cut off, deleted": func(tx *store.Tx) error {
+			none, err := tx.DeleteSessionsCutOff(9)
+			cut := tx.CutOffAll(9)
+			ids, derr := tx.DeleteSessionsCutOff(9)
+			equal(t, "the sessions that were cut off", [][][]byte{none, ids}, [][][]byte{nil, {s.ID}})
+			return errors.Join(err, cut, derr)
+		},
 		"user deleted": func(tx *store.Tx) error { return tx.DeleteUser(ada) },
 		"moved":        func(tx *store.Tx) error { return tx.MoveSession(s.ID, []byte("new")) },
 		"deleted":      func(tx *store.Tx) error { return tx.DeleteSession(s.ID) },

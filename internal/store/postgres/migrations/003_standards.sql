@@ -20,6 +20,9 @@ CREATE INDEX pushed_requests_kept_until ON pushed_requests (kept_until);
 ALTER TABLE clients ADD COLUMN old_secret_hash BYTEA;
 ALTER TABLE clients ADD COLUMN old_secret_until BIGINT  NOT NULL DEFAULT 0;
 
+-- Sessions that began before a cutoff of all are found by it.
+CREATE INDEX sessions_rev ON sessions (rev);
+
 -- Who took part in a session. known is the session's id as the client was told it.
 CREATE TABLE participations (
   session BYTEA NOT NULL,
