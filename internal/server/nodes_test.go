@@ -23,10 +23,16 @@ import (
 // the other when a test says so.
 func twoNodes(t *testing.T) (a, b *issuer, db *sql.DB) {
 	t.Helper()
+	return nodesOf(t, testConfig)
+}
+
+// nodesOf is twoNodes with a configuration.
+func nodesOf(t *testing.T, config string) (a, b *issuer, db *sql.DB) {
+	t.Helper()
 	dsn, dir, kek := pgtest.Database(t), t.TempDir(), keys.NewKEK()
 	open := func() *issuer {
 		i := &issuer{t: t, dir: dir, kek: kek}
-		text := strings.Replace(testConfig, "sqlite:jeton.db", dsn+"&pool_max_conns=8", 1)
+		text := strings.Replace(config, "sqlite:jeton.db", dsn+"&pool_max_conns=8", 1)
 		srv, err := Open(t.Context(), Options{
 			Config: parseConfig(t, text, dir, kek), Log: slog.New(slog.NewTextHandler(&i.log, nil)),
 			Hasher: password.New(password.Params{Memory: 8, Iterations: 1, Parallelism: 1}, 2, 64),
