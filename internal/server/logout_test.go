@@ -41,8 +41,8 @@ func TestBackchannelLogout(t *testing.T) {
 	if got.Get("error") != string(oauth.LoginRequired) {
 		t.Errorf("after a logout, prompt=none is answered with %v", got)
 	}
-	a.restart()
 	a.eventually("all is told", func() bool { return len(a.pending()) == 0 })
+	a.restart()
 	a.quiet()
 	if !a.wasAudited(audit.LogoutTold) {
 		t.Error("not audited")
