@@ -37,8 +37,8 @@ var openidStandards = []document{
 		held("end_session_endpoint", "internal/endpoints.TestLogoutWithHint", "internal/endpoints.TestLogoutAsks", "internal/endpoints.TestLogoutRefuses", "internal/logout.TestParse"),
 	}},
 	{"Back-Channel Logout 1.0", "https://openid.net/specs/openid-connect-backchannel-1_0.html", []feature{
-		held("Logout tokens (2.4), told by whichever way a session ends", "internal/e2e.TestPlanLogoutChannels", "internal/e2e.TestLogoutToldLater", "internal/server.TestDiscovery"),
-		held("Retries with back-off, across restarts (2.7, 2.8)", "internal/e2e.TestLogoutToldLater"),
+		held("Logout tokens (2.4), told by whichever way a session ends", "internal/e2e.TestPlanLogoutChannels", "internal/server.TestBackchannelLogout", "internal/server.TestEveryEndIsTold", "internal/server.TestLogoutOfMovedSession", "internal/server.TestDiscovery"),
+		held("Retries with back-off, across restarts (2.7, 2.8)", "internal/e2e.TestLogoutToldLater", "internal/server.TestLogoutIsToldAgain", "internal/server.TestSlowClientDelaysNobody", "internal/server.TestTwoNodesTellOnce"),
 	}},
 	{"Front-Channel Logout 1.0", "https://openid.net/specs/openid-connect-frontchannel-1_0.html", []feature{
 		held("Frames in the browser, with iss and sid (2)", "internal/e2e.TestPlanLogoutChannels", "internal/e2e.TestFrontchannelLogoutInABrowser", "internal/server.TestDiscovery"),
