@@ -62,6 +62,8 @@ const (
 const (
 	FlowBegun      Type = "flow.begun"
 	RequestPushed  Type = "request.pushed"
+	DeviceBegun    Type = "device.begun"
+	DevicePolled   Type = "device.polled"
 	CodeRedeemed   Type = "grant.redeemed"
 	GrantRotated   Type = "grant.rotated"
 	GrantUsed      Type = "grant.used"
@@ -73,7 +75,7 @@ const (
 )
 
 var routine = map[Type]bool{
-	FlowBegun: true, RequestPushed: true, CodeRedeemed: true, GrantRotated: true, GrantUsed: true,
+	FlowBegun: true, RequestPushed: true, DeviceBegun: true, DevicePolled: true, CodeRedeemed: true, GrantRotated: true, GrantUsed: true,
 	SessionTouched: true, AssertionUsed: true, ProofUsed: true, Housekeeping: true, Transferred: true,
 }
 

@@ -16,6 +16,7 @@ type ReturnAddress struct {
 	uri, state, issuer string
 	client             *store.Client
 	mode               oauth.ResponseMode // how the answer goes: never empty or jwt
+	device             bool               // the device asks for its answer: the person sees a page of ours
 }
 
 // returnAddress is the one place that makes a ReturnAddress. t is the response type that
@@ -58,7 +59,7 @@ type Answer struct {
 // Location is the URI to redirect to; empty where the answer goes by a form, or is yet to
 // be signed.
 func (a Answer) Location() string {
-	if a.to == nil || signed(a.to.mode) || a.to.mode == oauth.ModeFormPost {
+	if a.to == nil || a.to.device || signed(a.to.mode) || a.to.mode == oauth.ModeFormPost {
 		return ""
 	}
 	return a.to.location(a.params)

@@ -17,6 +17,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/clientkeys"
 	"github.com/jeton-auth/jeton/internal/fetch"
 	"github.com/jeton-auth/jeton/internal/grant"
+	"github.com/jeton-auth/jeton/internal/limit"
 	"github.com/jeton-auth/jeton/internal/login"
 	"github.com/jeton-auth/jeton/internal/recent"
 	"github.com/jeton-auth/jeton/internal/revoke"
@@ -53,6 +54,7 @@ type Flows struct {
 	Signed   *clientkeys.Keys // checks request objects
 	Minter   *tokens.Minter   // signs responses
 	Out      *fetch.Client    // gets them from where they stand
+	Limits   *limit.Limiter   // bounds guesses at devices' codes
 	Log      *slog.Logger
 	// Sectors remembers which lists of sectors were looked at.
 	Sectors *recent.Cache[string, Listed]
@@ -183,6 +185,13 @@ func (f *Flows) again(r store.AuthorizationRequest) (Parsed, error) {
 	if !ok {
 		return Parsed{}, oauth.Refuse(oauth.InvalidClient, "the client is no longer registered here")
 	}
+	if len(r.Device) > 0 {
+		to, refusal := toDevice(client)
+		if refusal != nil {
+			return Parsed{}, refusal
+		}
+		return Parsed{Request: r, Client: client, To: to}, nil
+	}
 	to, refusal := returnAddress(f.Issuer, client, r.RedirectURI, r.Type(), r.ResponseMode, r.State)
 	if refusal != nil {
 		return Parsed{}, refusal
@@ -265,7 +274,7 @@ func (p *Pending) Deny(ctx context.Context) (Outcome, error) {
 		if who != nil {
 			e.Subject = who.Subject
 		}
-		return e, p.spend(tx)
+		return e, errors.Join(p.spend(tx), p.denyDevice(tx))
 	})
 	if err != nil {
 		return Outcome{}, err
@@ -279,7 +288,7 @@ func (p *Pending) decide(r store.Reader, who *store.Session, now time.Time) (Ste
 	if who != nil {
 		s.Name = p.flows.Names.For(p.Client, who.Subject)
 	}
-	if who != nil && !p.Client.FirstParty {
+	if s.Device = len(p.Request.Device) > 0; who != nil && (s.Device || !p.Client.FirstParty) {
 		s.Needs, s.Details = p.needs(), len(p.Request.Details) > 0
 		consent, err := r.Consent(who.Subject, p.Client.ID)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {

@@ -49,6 +49,8 @@ type State struct {
 	// Details tells that the request asks for authorization details: the person allows them
 	// for each request anew.
 	Details bool
+	// Device tells that a device asks: whoever typed its code sees each time what they allow.
+	Device bool
 	// Remembered is what the person allowed this client before.
 	Remembered map[string][]string
 	// Allowed tells that the person allowed this very request.
@@ -80,7 +82,7 @@ func Next(s State) Step {
 	}
 	ask := s.missing()
 	switch {
-	case len(ask) == 0 && (!s.Details || s.Allowed):
+	case len(ask) == 0 && (!s.Details && !s.Device || s.Allowed):
 		return Step{Do: Respond}
 	case silent:
 		return refuse(oauth.ConsentRequired, "the person has not allowed all of this yet: send the request without prompt=none")
@@ -113,7 +115,7 @@ func (s *State) missing() map[string][]string {
 	if s.Allowed || len(s.Needs) == 0 {
 		return nil
 	}
-	if s.prompts(oauth.PromptConsent) {
+	if s.Device || s.prompts(oauth.PromptConsent) {
 		return s.Needs
 	}
 	ask := map[string][]string{}

@@ -12,6 +12,8 @@ type Response struct {
 	Location       string
 	Action, Origin string
 	Fields         map[string]string
+	// Device tells that the answer waits for a device, and Refused what it will say.
+	Device, Refused bool
 }
 
 // responseParameter holds a response that is a JWT (JARM §2.3).
@@ -21,6 +23,9 @@ const responseParameter = "response"
 // stands beside it.
 func (f *Flows) Response(a Answer) (Response, error) {
 	v, to := a.params, a.to
+	if to.device {
+		return Response{Device: true, Refused: v.Has("error")}, nil
+	}
 	if signed(to.mode) {
 		jwt, err := f.Minter.Response(f.Store.Now(), to.client.ID, to.client.ResponseAlgorithm(), v)
 		if err != nil {

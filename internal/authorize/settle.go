@@ -61,7 +61,7 @@ func (t *settling) run() error {
 	case Refuse:
 		t.out.Answer = t.To.refuse(step.Refusal)
 		t.note(audit.Housekeeping, "")
-		return t.spend(t.tx)
+		return errors.Join(t.spend(t.tx), t.denyDevice(t.tx))
 	}
 	if err := t.spend(t.tx); err != nil {
 		return err
@@ -185,9 +185,18 @@ func (t *settling) grant(who *store.Session) error {
 		}
 	}
 	g.User = t.person
+	if len(r.Device) > 0 {
+		g.Code.ExpiresAt = t.tx.Now().Add(DeviceLifetime)
+	}
 	code, err := t.Grants.Create(t.tx, g)
 	if err != nil {
 		return err
+	}
+	if len(r.Device) > 0 {
+		if err := t.approveDevice(g); err != nil {
+			return err
+		}
+		code = "" // the device has one of its own
 	}
 	t.note(audit.GrantCreated, who.Subject)
 	t.events[len(t.events)-1].Grant = grant.Handle(g.ID)

@@ -50,6 +50,7 @@ func (b *Browser) Register(mux *http.ServeMux, prefix string) error {
 		{"/authorize", b.authorize, b.authorizePost},
 		{"/login", b.login, b.own(b.loginPost)},
 		{"/login/cancel", nil, b.own(b.cancel)},
+		{devicePath, b.device, b.own(b.devicePost)},
 		{"/consent", b.consent, b.own(b.consentPost)},
 		{"/logout", b.logout, b.logoutPost},
 		{"/{$}", b.home, nil},
@@ -140,6 +141,8 @@ func (b *Browser) respond(w http.ResponseWriter, r *http.Request, a authorize.An
 	switch {
 	case err != nil:
 		b.failPage(w, r, err, "")
+	case response.Device:
+		b.Pages.Write(w, r, http.StatusOK, pages.DeviceDone{Refused: response.Refused})
 	case response.Location != "":
 		redirect(w, response.Location)
 	default:

@@ -49,7 +49,7 @@ func (b *Browser) showConsent(w http.ResponseWriter, r *http.Request, p *authori
 	b.Pages.Write(w, r, http.StatusOK, pages.Consent{
 		Action: b.prefix + "/consent", Hidden: map[string]string{flowParameter: p.ID(), subjectParameter: out.Session.Subject},
 		ClientName: p.Client.DisplayName(), Account: account, Scopes: b.lines(p, out.Step.Ask), Details: detailLines(p.Request.Details),
-		RedirectOrigin: p.To.Origin(), RedirectHost: p.To.Host(), UILocales: p.Request.UILocales,
+		UserCode: p.Request.UserCode, RedirectOrigin: p.To.Origin(), RedirectHost: p.To.Host(), UILocales: p.Request.UILocales,
 	})
 }
 

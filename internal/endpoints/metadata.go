@@ -41,6 +41,7 @@ type metadata struct {
 	Authorization     string               `json:"authorization_endpoint"`
 	Token             string               `json:"token_endpoint"`
 	PAR               string               `json:"pushed_authorization_request_endpoint"`
+	Device            string               `json:"device_authorization_endpoint,omitempty"` // RFC 8628 §4
 	JWKS              string               `json:"jwks_uri"`
 	UserInfo          string               `json:"userinfo_endpoint"`
 	Revocation        string               `json:"revocation_endpoint"`
@@ -111,6 +112,7 @@ func (m *Metadata) describe() metadata {
 		responseMetadata:  m.responses(),
 		logoutMetadata:    m.logouts(),
 	}
+	m.devices(&doc)
 	m.narrow(&doc)
 	if slices.ContainsFunc(doc.ResponseTypes, func(t oauth.ResponseType) bool { return t != oauth.ResponseCode }) {
 		doc.GrantTypes = append(doc.GrantTypes, oauth.Implicit)

@@ -25,6 +25,7 @@ type clientMetadata struct {
 type aliases struct {
 	Token         string `json:"token_endpoint"`
 	PAR           string `json:"pushed_authorization_request_endpoint"`
+	Device        string `json:"device_authorization_endpoint,omitempty"`
 	UserInfo      string `json:"userinfo_endpoint"`
 	Revocation    string `json:"revocation_endpoint"`
 	Introspection string `json:"introspection_endpoint"`

@@ -15,6 +15,7 @@ type All struct {
 	JWKS        *JWKS
 	Token       *Token
 	PAR         *PAR
+	Device      *DeviceAuthorization
 	Revoke      *Revoke
 	Introspect  *Introspect
 	Revocations *Revocations
@@ -46,6 +47,7 @@ func Routes(prefix string, a All) (*http.ServeMux, error) {
 	get(prefix+"/revocations/segments/{k}", http.HandlerFunc(a.Revocations.Segment))
 	post("/token", a.Token)
 	post("/par", a.PAR)
+	post("/device_authorization", a.Device)
 	post("/revoke", a.Revoke)
 	post("/introspect", a.Introspect)
 	mux.HandleFunc("GET "+prefix+"/userinfo", openToAll(a.UserInfo.ServeHTTP))

@@ -90,7 +90,8 @@ func ParseHandle(s string) (id store.GrantID, ok bool) {
 // Client, Subject, Session (empty when the grant outlives its session), Rev (the
 // head read before the person's session was), AbsoluteAt, Code, TokensUntil and Details,
 // and User where it was read in this transaction; the rest is set in g. Without Code the
-// grant has no code, and nothing but the tokens that go out now.
+// grant has no code, and nothing but the tokens that go out now. A code lives for
+// CodeLifetime, unless Code says until when.
 func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 	pepper := s.peppers.Pepper()
 	copy(g.ID[:], secret.Bytes(len(g.ID)))
@@ -101,7 +102,9 @@ func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 		g.Number = 1
 		return "", errors.Join(tx.CreateGrant(*g), s.thin(tx, g))
 	}
-	g.Code.ExpiresAt = tx.Now().Add(CodeLifetime)
+	if g.Code.ExpiresAt.IsZero() {
+		g.Code.ExpiresAt = tx.Now().Add(CodeLifetime)
+	}
 	g.IdleAt = g.Code.ExpiresAt
 	if err := tx.CreateGrant(*g); err != nil {
 		return "", err

@@ -81,7 +81,7 @@ func skeleton(t *testing.T, page string) []string {
 func TestHostileValuesStayValues(t *testing.T) {
 	t.Parallel()
 	r := newRenderer(t)
-	for _, p := range []Page{Login{}, Consent{}, Error{}, Logout{}, LoggedOut{}, Home{}} {
+	for _, p := range []Page{Login{}, Consent{}, Error{}, Logout{}, LoggedOut{}, Home{}, Device{}, DeviceDone{}} {
 		want := skeleton(t, write(t, r, 400, filled(p, "x"), i18n.English).Body.String())
 		for _, s := range hostile {
 			w := write(t, r, 400, filled(p, s), i18n.English)

@@ -38,7 +38,7 @@ type Renderer struct {
 var templates embed.FS
 
 // names are the pages, each a file under templates that fills the layout.
-var names = []string{"login", "consent", "error", "logout", "loggedout", "home", "formpost"}
+var names = []string{"login", "consent", "error", "logout", "loggedout", "home", "formpost", "device", "devicedone"}
 
 // New parses the templates. An error means that the program was built wrongly.
 func New(brand Brand) (*Renderer, error) {

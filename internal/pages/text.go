@@ -13,13 +13,14 @@ import (
 
 // funcs are what templates call beside the messages.
 var funcs = template.FuncMap{
-	"show":       show,
-	"clean":      clean,
-	"groups":     groups,
-	"link":       link,
-	"errorTexts": errorTexts,
-	"factName":   func(name string) string { return factNames[name] },
-	"loginError": func(e LoginError) string { return loginErrors[e] },
+	"show":        show,
+	"clean":       clean,
+	"groups":      groups,
+	"link":        link,
+	"errorTexts":  errorTexts,
+	"factName":    func(name string) string { return factNames[name] },
+	"loginError":  func(e LoginError) string { return loginErrors[e] },
+	"deviceError": func(e DeviceError) string { return deviceErrors[e] },
 }
 
 // piece is a part of a message: text of the catalog, or a value put into it.

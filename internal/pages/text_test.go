@@ -33,6 +33,9 @@ func usedKeys(t *testing.T) map[string]bool {
 	for _, key := range loginErrors {
 		used[key] = true
 	}
+	for _, key := range deviceErrors {
+		used[key] = true
+	}
 	for _, key := range factNames {
 		used[key] = true
 	}

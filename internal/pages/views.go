@@ -52,12 +52,14 @@ var loginErrors = map[LoginError]string{
 // Consent asks whether a client may have the scopes: a POST to Action by one of
 // the buttons allow and deny.
 type Consent struct {
-	Action         string
-	Hidden         map[string]string
-	ClientName     string
-	Account        string // whose account it is, as its owner knows it
-	Scopes         []ScopeLine
-	Details        []Detail
+	Action     string
+	Hidden     map[string]string
+	ClientName string
+	Account    string // whose account it is, as its owner knows it
+	Scopes     []ScopeLine
+	Details    []Detail
+	// UserCode is the code of the device that asks, to be compared; "": none does.
+	UserCode       string
 	RedirectOrigin string // as in Login
 	RedirectHost   string // where the browser goes next, shown
 	UILocales      string

@@ -56,24 +56,30 @@ func (i Code) once(ctx context.Context, r Request, presented string, recall bool
 	if !g.Live() {
 		return out, false, notOurs("code")
 	}
+	return i.first(ctx, r, &g)
+}
+
+// first signs the first tokens of a live grant and spends its code. again is true when the
+// code was spent meanwhile, or the grant or its subject changed.
+func (i *Issuer) first(ctx context.Context, r Request, g *store.Grant) (_ Issued, again bool, _ error) {
 	if !r.Client.Confidential() {
 		g.Details.Confirmation = r.Confirmation
 	}
-	out, expires, err := i.answer(r, &g, g.Code.Nonce)
+	out, expires, err := i.answer(r, g, g.Code.Nonce)
 	if err != nil {
-		return out, false, err
+		return Issued{}, false, err
 	}
 	idle := g.RotatedAt // without refresh tokens nothing is left to use
 	if r.Client.MayUse(oauth.RefreshToken) {
-		if out.RefreshToken, err = i.Grants.Refresh(&g, 1); err != nil {
+		if out.RefreshToken, err = i.Grants.Refresh(g, 1); err != nil {
 			return Issued{}, false, err
 		}
-		idle = idleEnd(r.Client, &g, i.Store.Now())
+		idle = idleEnd(r.Client, g, i.Store.Now())
 	}
 	won := false
 	err = i.Audit.Write(ctx, func(tx *store.Tx) (e audit.Event, err error) {
-		won, err = i.Grants.Spend(tx, &g, idle, noted(r.Client, expires))
-		return i.event(r, &g, audit.CodeRedeemed), err
+		won, err = i.Grants.Spend(tx, g, idle, noted(r.Client, expires))
+		return i.event(r, g, audit.CodeRedeemed), err
 	})
 	if err != nil || !won {
 		i.Grants.Forget(g.ID)

@@ -60,7 +60,8 @@ var oauthStandards = []document{
 		missing("Exchange of access tokens", notYet),
 	}},
 	{"Device authorization (RFC 8628)", "https://www.rfc-editor.org/rfc/rfc8628", []feature{
-		missing("Device flow", notYet),
+		held("/device_authorization, the page for the code, consent that shows client and code, polling", "internal/endpoints.TestDevice", "internal/endpoints.TestDeviceRefused", "internal/endpoints.TestDeviceOnce"),
+		held("User codes: 20^8, ten minutes, guesses limited by address; a flow stays in its browser", "internal/endpoints.TestDeviceGuesses", "internal/endpoints.TestDeviceOtherBrowser", "internal/authorize.TestNewUserCode"),
 	}},
 	{"Dynamic registration (RFC 7591, RFC 7592)", "https://www.rfc-editor.org/rfc/rfc7591", []feature{
 		missing("Registration and management by clients", notYet+" Clients are declared in the configuration or made by command, in the same terms."),

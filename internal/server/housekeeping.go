@@ -70,7 +70,7 @@ func (s *Server) expire(ctx context.Context, also ...func(*store.Tx) error) erro
 	}
 	for _, remove := range []func(*store.Tx, int) (int64, error){
 		(*store.Tx).PurgeFlows, (*store.Tx).PurgeUnredeemed, s.endSessions, s.endCutOff,
-		(*store.Tx).PurgeAttempts, (*store.Tx).PurgeReplays, (*store.Tx).PurgeLogouts, (*store.Tx).PurgePushed,
+		(*store.Tx).PurgeAttempts, (*store.Tx).PurgeReplays, (*store.Tx).PurgeLogouts, (*store.Tx).PurgePushed, (*store.Tx).PurgeDevices,
 	} {
 		for full := true; full; {
 			err := housekeep(func(tx *store.Tx) error {

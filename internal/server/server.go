@@ -171,14 +171,15 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	s.told = s.tellClients(dir, names, minter)
 	grants.Tell(s.told)
 	issuer := &redeem.Issuer{Names: names, Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
-	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer})
+	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer},
+		redeem.Device{Issuer: issuer, Key: authorize.DeviceKey})
 
 	door := endpoints.Door{Log: o.Log, Peers: web.NewPeers(trusted(c)), Base: c.Issuer, Shown: shown(c), Proofs: &proof.Proofs{Store: s.store, Audit: s.audit, Roots: s.ring, RequireNonce: c.DPoP.RequireNonce}}
 	s.admin = adminapi.Handler(s.manager, o.Log)
 	sessions := session.New(grants, session.Policy{Idle: c.Sessions.Idle.Std(), Absolute: c.Sessions.Absolute.Std()})
 	flows := &authorize.Flows{
 		Parser: authorize.Parser{Issuer: c.Issuer, Directory: dir, Hints: reader, Front: issuer, Names: names},
-		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions, Signed: s.signed, Out: s.out, Minter: minter, Log: o.Log, Sectors: authorize.NewSectors(),
+		Store:  s.store, Audit: s.audit, Revoked: s.revoked, Grants: grants, Sessions: sessions, Signed: s.signed, Out: s.out, Minter: minter, Limits: s.limits, Log: o.Log, Sectors: authorize.NewSectors(),
 	}
 	if !s.store.Shared() { // another node may change a flow
 		flows.Begun = recent.New[store.FlowID, store.Flow](begunFlows)
@@ -191,6 +192,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		JWKS:       &endpoints.JWKS{Ring: s.ring},
 		Token:      &endpoints.Token{Door: door, Clients: clients, Redeem: dispatcher, Revoked: s.revoked},
 		PAR:        &endpoints.PAR{Door: door, Clients: clients, Flows: flows},
+		Device:     &endpoints.DeviceAuthorization{Door: door, Clients: clients, Flows: flows},
 		Revoke:     &endpoints.Revoke{Door: door, Clients: clients, Store: s.store, Audit: s.audit, Grants: grants, Reader: reader, Revoker: revoker},
 		Introspect: &endpoints.Introspect{Door: door, Clients: clients, Store: s.store, Grants: grants, Reader: reader, Minter: minter, Names: names},
 		Revocations: &endpoints.Revocations{

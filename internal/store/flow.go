@@ -49,6 +49,10 @@ type AuthorizationRequest struct {
 	Details []oauth.AuthorizationDetail `json:"authorization_details,omitempty"`
 	// Pushed is the key of the pushed request that this is; empty: it was not pushed.
 	Pushed []byte `json:"pushed,omitempty"`
+	// Device is the key of the device authorization request that this is, and UserCode what
+	// the person typed for it; empty: the browser came from an app.
+	Device   []byte `json:"device,omitempty"`
+	UserCode string `json:"user_code,omitempty"`
 }
 
 // Type is the response type that is asked for.

@@ -53,6 +53,7 @@ var whole = []Table{
 	{Name: "sessions", Key: []string{"id"}},
 	{Name: "flows", Key: []string{"id"}},
 	{Name: "pushed_requests", Key: []string{"key"}},
+	{Name: "devices", Key: []string{"key"}},
 	{Name: "grants", Key: []string{"id"}},
 	{Name: "consents", Key: []string{"subject", "client"}},
 	{Name: "audit", Key: []string{"at", "id"}},

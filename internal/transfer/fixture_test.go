@@ -90,7 +90,7 @@ func randomRow(rnd *rand.Rand, t store.Table, i int) store.Row {
 		}
 	}
 	// What must be unique.
-	for _, name := range append([]string{"login"}, t.Key...) {
+	for _, name := range append([]string{"login", "user_code"}, t.Key...) {
 		k := t.Index(name)
 		if k < 0 {
 			continue

@@ -42,7 +42,7 @@ type Restored struct {
 }
 
 // left out are tables of what was under way.
-var leftOut = []string{"flows", "leases", "pushed_requests", "replays", "revocations"}
+var leftOut = []string{"devices", "flows", "leases", "pushed_requests", "replays", "revocations"}
 
 // Run restores. Until it is done the database has a hold; one that was interrupted is
 // to be run again.

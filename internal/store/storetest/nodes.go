@@ -231,7 +231,8 @@ func testWhole(t *testing.T, f *fixture) {
 	f.write(func(tx *store.Tx) error {
 		_, err := tx.TakeLease("job", "a", Begin)
 		_, used := tx.UseOnce(store.Replay("proof", shop, "1"), Begin)
-		return errors.Join(err, used, tx.CreatePushed(store.Pushed{Key: blobs[0]}),
+		_, added := tx.CreateDevice(store.Device{Key: blobs[0], UserCode: blobs[0]})
+		return errors.Join(err, used, added, tx.CreatePushed(store.Pushed{Key: blobs[0]}),
 			tx.Participate([]byte("session"), shop, ada), tx.QueueLogout(store.PendingLogout{Client: shop, Subject: ada, Known: []byte("session")}))
 	})
 	before := is[store.Grant](t)(f.read().Grant(g.ID))

@@ -119,7 +119,8 @@ func testPurgeInBatches(t *testing.T, f *fixture) {
 			g.ID, g.Code = first(i), &store.CodeDetails{ExpiresAt: at.Add(-time.Minute)}
 			s := store.Session{ID: []byte{byte(i)}, Subject: ada, IdleAt: at, AbsoluteAt: at}
 			_, err := tx.UseOnce(store.Replay("a", "b", fmt.Sprint(i)), at)
-			all = errors.Join(all, err, tx.CreatePushed(store.Pushed{Key: []byte{byte(i)}, KeptUntil: at}), tx.CreateFlow(store.Flow{ID: first(i), ExpiresAt: at}), tx.PutAttempt(fmt.Sprint(i), at), tx.CreateGrant(g), tx.CreateSession(s))
+			_, added := tx.CreateDevice(store.Device{Key: []byte{byte(i)}, UserCode: []byte{byte(i)}, KeptUntil: at})
+			all = errors.Join(all, err, added, tx.CreatePushed(store.Pushed{Key: []byte{byte(i)}, KeptUntil: at}), tx.CreateFlow(store.Flow{ID: first(i), ExpiresAt: at}), tx.PutAttempt(fmt.Sprint(i), at), tx.CreateGrant(g), tx.CreateSession(s))
 		}
 		return all
 	})
@@ -128,6 +129,7 @@ func testPurgeInBatches(t *testing.T, f *fixture) {
 		"attempts":   (*store.Tx).PurgeAttempts,
 		"replays":    (*store.Tx).PurgeReplays,
 		"pushed":     (*store.Tx).PurgePushed,
+		"devices":    (*store.Tx).PurgeDevices,
 		"unredeemed": (*store.Tx).PurgeUnredeemed,
 		"sessions": func(tx *store.Tx, limit int) (n int64, err error) {
 			ids, err := tx.SessionsOver(tx.Now(), limit)

@@ -52,6 +52,7 @@ func Run(t *testing.T, open Open) {
 		{"Replays", testReplays},
 		{"Logouts", testLogouts},
 		{"Pushed", testPushed},
+		{"Devices", testDevices},
 		{"Leases", testLeases},
 		{"Audit", testAudit},
 		{"Outages", testOutages},

@@ -46,3 +46,19 @@ CREATE TABLE logouts (
 );
 CREATE INDEX logouts_due ON logouts (client, due_at) WHERE failed_at = 0;
 CREATE INDEX logouts_failed ON logouts (failed_at) WHERE failed_at > 0;
+
+-- Device authorization requests (RFC 8628), by the hashes of their two codes. state is 0
+-- while nobody answered, 1 approved and 2 denied; grant_id is what approval made.
+CREATE TABLE devices (
+  key        BYTEA   PRIMARY KEY,
+  user_code  BYTEA   NOT NULL UNIQUE,
+  client     TEXT    NOT NULL,
+  request    TEXT    NOT NULL,
+  state      BIGINT  NOT NULL,
+  grant_id   BYTEA   NOT NULL,
+  poll_every BIGINT  NOT NULL,
+  polled_at  BIGINT  NOT NULL,
+  expires_at BIGINT  NOT NULL,
+  kept_until BIGINT  NOT NULL
+);
+CREATE INDEX devices_kept_until ON devices (kept_until);

@@ -46,3 +46,19 @@ CREATE TABLE logouts (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX logouts_due ON logouts (client, due_at) WHERE failed_at = 0;
 CREATE INDEX logouts_failed ON logouts (failed_at) WHERE failed_at > 0;
+
+-- Device authorization requests (RFC 8628), by the hashes of their two codes. state is 0
+-- while nobody answered, 1 approved and 2 denied; grant_id is what approval made.
+CREATE TABLE devices (
+  key        BLOB    PRIMARY KEY,
+  user_code  BLOB    NOT NULL UNIQUE,
+  client     TEXT    NOT NULL,
+  request    TEXT    NOT NULL,
+  state      INTEGER NOT NULL,
+  grant_id   BLOB    NOT NULL,
+  poll_every INTEGER NOT NULL,
+  polled_at  INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  kept_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX devices_kept_until ON devices (kept_until);
