@@ -28,10 +28,7 @@ func (p *probe) refused(c party, target string, want oauth.ErrorCode) {
 
 func (p *probe) checkGrantTypes(v any) {
 	list := words(p, v)
-	want := []oauth.GrantType{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials}
-	if p.doc["device_authorization_endpoint"] != nil {
-		want = append(want, oauth.DeviceCode)
-	}
+	want := []oauth.GrantType{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials, oauth.DeviceCode}
 	if len(p.profile().ResponseTypes()) > 1 {
 		want = append(want, oauth.Implicit)
 	}
