@@ -140,7 +140,8 @@ func TestLogoutToldLater(t *testing.T) {
 	pending := func() (all []struct {
 		Client, Error string
 		Attempts      int
-	}) {
+	},
+	) {
 		out, err := i.command("logout", "list", "-c", "jeton.yaml", "--json").Output()
 		if err != nil {
 			t.Fatal(err)

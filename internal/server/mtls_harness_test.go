@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -209,7 +210,9 @@ func (i *tlsIssuer) with(cert *tls.Certificate) *connection {
 	}
 	transport := &http.Transport{
 		TLSClientConfig: c, ForceAttemptHTTP2: true,
-		Dial: func(network, _ string) (net.Conn, error) { return net.Dial(network, i.address) },
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, i.address)
+		},
 	}
 	i.t.Cleanup(transport.CloseIdleConnections)
 	return &connection{i, &http.Client{Transport: transport}}
