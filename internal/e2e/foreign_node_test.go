@@ -20,7 +20,7 @@ const nodeClient = "foreign"
 var fetchClient = sync.OnceValue(func() error {
 	const advice = "run: npm ci --prefix internal/e2e/foreign"
 	// The test cache sees what this process looks at, not what Node does.
-	for _, name := range []string{"flow.mjs", "package.json", "package-lock.json"} {
+	for _, name := range []string{"flow.mjs", "standards.mjs", "package.json", "package-lock.json"} {
 		if _, err := os.Stat(filepath.Join(nodeClient, name)); err != nil {
 			return err
 		}
@@ -75,9 +75,19 @@ func TestForeignNode(t *testing.T) {
 // runNode runs flow.mjs, which asks for the browser when it needs one.
 func (i *issuer) runNode(t *testing.T, p *person, todo any) {
 	t.Helper()
-	node := exec.CommandContext(t.Context(), "node", "flow.mjs")
+	i.runScript(t, "flow.mjs", p, todo)
+}
+
+// runScript is runNode for a script of another name.
+func (i *issuer) runScript(t *testing.T, script string, p *person, todo any) {
+	t.Helper()
+	ca, err := os.ReadFile(i.path("ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := exec.CommandContext(t.Context(), "node", script)
 	node.Dir = nodeClient
-	node.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+i.path("ca.pem"))
+	node.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+i.path("ca.pem"), "CA_PEM="+string(ca))
 	var stderr strings.Builder
 	node.Stderr = &stderr
 	stdin, err := node.StdinPipe()
@@ -96,13 +106,13 @@ func (i *issuer) runNode(t *testing.T, p *person, todo any) {
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		var said struct{ Open string }
 		if err := json.Unmarshal(lines.Bytes(), &said); err != nil || said.Open == "" {
-			t.Errorf("flow.mjs says %s", lines.Text())
+			t.Errorf("%s says %s", script, lines.Text())
 			continue
 		}
 		fmt.Fprintln(stdin, p.leave(said.Open))
 	}
 	if err := node.Wait(); err != nil {
-		t.Errorf("flow.mjs: %v\n%s", err, stderr.String())
+		t.Errorf("%s: %v\n%s", script, err, stderr.String())
 	}
 }
 
@@ -111,7 +121,7 @@ func (i *issuer) runNode(t *testing.T, p *person, todo any) {
 func (p *person) leave(address string) string {
 	p.t.Helper()
 	on := p.get(address)
-	for _, button := range []string{"login", "allow", "logout"} {
+	for _, button := range []string{"continue", "login", "allow", "logout"} {
 		if on.status != 200 || !on.has(button) {
 			continue
 		}

@@ -60,6 +60,7 @@ var oauthStandards = []document{
 		missing("Exchange of access tokens", notYet),
 	}},
 	{"Device authorization (RFC 8628)", "https://www.rfc-editor.org/rfc/rfc8628", []feature{
+		held("openid-client goes through it", "internal/e2e.TestForeignDevice"),
 		held("/device_authorization, the page for the code, consent that shows client and code, polling", "internal/endpoints.TestDevice", "internal/endpoints.TestDeviceRefused", "internal/endpoints.TestDeviceOnce"),
 		held("User codes: 20^8, ten minutes, guesses limited by address; a flow stays in its browser", "internal/endpoints.TestDeviceGuesses", "internal/endpoints.TestDeviceOtherBrowser", "internal/authorize.TestNewUserCode"),
 	}},
@@ -74,6 +75,7 @@ var oauthStandards = []document{
 		held("Several resources in a grant, narrowed at /token", "internal/authorize.TestResources", "internal/server.TestNarrowing"),
 	}},
 	{"Mutual TLS (RFC 8705)", "https://www.rfc-editor.org/rfc/rfc8705", []feature{
+		held("openid-client goes through it; the certification plan's modules", "internal/e2e.TestForeignMTLS", "internal/e2e.TestPlanFAPI2MTLS"),
 		held("tls_client_auth by tls_client_auth_subject_dn (2.1)", "internal/server.TestTLSClientAuth", "internal/dn.TestNames"),
 		missing("tls_client_auth by a subject alternative name (2.1.2)", "The subject is what authorities that certify clients agree on; nobody has asked for another name."),
 		held("self_signed_tls_client_auth (2.2)", "internal/server.TestSelfSignedTLSClientAuth"),
@@ -87,12 +89,14 @@ var oauthStandards = []document{
 		held("Claims and typ, and their checks", "internal/tokens.TestBothFormatsSayTheSame", "verify.TestVerifyClaims"),
 	}},
 	{"Signed requests (RFC 9101)", "https://www.rfc-editor.org/rfc/rfc9101", []feature{
+		held("openid-client goes through it", "internal/e2e.TestForeignJAR"),
 		held("By value (4)", "internal/authorize.TestRequestObject", "internal/authorize.TestBadRequestObjects", "internal/endpoints.TestSignedRequests"),
 		held("By reference (5.2)", "internal/authorize.TestRequestObjectByReference"),
 		held("require_signed_request (10.5)", "internal/authorize.TestHowRequestsMustCome", "internal/authorize.TestStrictRequestObjects"),
 		missing("Unsigned and encrypted request objects (6.1, 4)", "The one proves nothing; "+noEncrypted),
 	}},
 	{"Pushed requests (RFC 9126)", "https://www.rfc-editor.org/rfc/rfc9126", []feature{
+		held("openid-client and oauth4webapi go through it", "internal/e2e.TestForeignPAR", "internal/e2e.TestForeignWebAPI"),
 		held("/par, used once, at authorization", "internal/authorize.TestPushed", "internal/authorize.TestPushedOnce", "internal/authorize.TestPushedIsSpentByRefusals", "internal/server.TestWhoMayPush"),
 		held("require_par (6)", "internal/authorize.TestHowRequestsMustCome", "internal/server.TestDiscovery"),
 	}},
@@ -103,6 +107,7 @@ var oauthStandards = []document{
 		held("authorization_details: asked, shown, granted, narrowed", "internal/authorize.TestDetails", "internal/authorize.TestDetailsAreAskedForEachTime", "internal/endpoints.TestPushedWithDetails", "internal/tokens.TestDetailsFor"),
 	}},
 	{"DPoP (RFC 9449)", "https://www.rfc-editor.org/rfc/rfc9449", []feature{
+		held("openid-client and oauth4webapi go through it", "internal/e2e.TestForeignDPoP", "internal/e2e.TestForeignWebAPI"),
 		held("Proofs (4)", "oauth/dpop.TestVectors", "oauth/dpop.TestCheck", "oauth/dpop.TestForm", "internal/server.TestDPoPProofs"),
 		held("A proof is taken once (11.1)", "internal/server.TestDPoPOnce", "internal/server.TestDPoPOnceAcrossNodes", "verify.TestUsedProofs"),
 		held("Access tokens of every grant type, and public clients' refresh tokens, bound to the key (5, 6)", "internal/server.TestDPoPTokens", "internal/server.TestDPoPRefresh"),

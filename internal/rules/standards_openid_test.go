@@ -2,6 +2,7 @@ package rules
 
 var openidStandards = []document{
 	{"OpenID Connect Core 1.0", "https://openid.net/specs/openid-connect-core-1_0.html", []feature{
+		held("The basic certification plan's modules; openid-client goes through it", "internal/e2e.TestPlanBasic", "internal/e2e.TestForeignNode"),
 		held("ID tokens (2), code flow (3.1)", "internal/tokens.TestIDToken", "internal/server.TestCodeGivesTokens"),
 		held("Implicit flow (3.2), hybrid flow (3.3), for clients explicitly given them", "internal/endpoints.TestResponseTypes", "internal/endpoints.TestResponseTypesRefused", "internal/endpoints.TestImplicitGrantEnds"),
 		held("prompt, max_age, id_token_hint, login_hint, ui_locales (3.1.2.1)", "internal/authorize.TestPrompts", "internal/authorize.TestNext", "internal/endpoints.TestReauthenticate"),
@@ -25,11 +26,13 @@ var openidStandards = []document{
 		missing("Registration by clients", notYet),
 	}},
 	{"Multiple response types, form post", "https://openid.net/specs/oauth-v2-multiple-response-types-1_0.html", []feature{
+		held("openid-client goes through hybrid and implicit", "internal/e2e.TestForeignHybrid", "internal/e2e.TestForeignImplicit"),
 		held("Response types of several words; query and fragment", "internal/endpoints.TestResponseTypes", "internal/endpoints.TestResponseModes", "internal/spec.TestRequestsAndResponses"),
 		held("[form_post](https://openid.net/specs/oauth-v2-form-post-response-mode-1_0.html)", "internal/endpoints.TestResponseModes", "internal/pages.TestPostPolicy", "internal/server.TestDiscovery"),
 		missing("response_type=none, response_type=token", noAsked),
 	}},
 	{"JARM: responses in a JWT", "https://openid.net/specs/oauth-v2-jarm.html", []feature{
+		held("openid-client goes through it", "internal/e2e.TestForeignJARM"),
 		held("jwt, query.jwt, fragment.jwt, form_post.jwt, signed", "internal/endpoints.TestResponseModes", "internal/server.TestDiscovery"),
 		missing("Encrypted responses", noEncrypted),
 	}},
@@ -50,6 +53,7 @@ var openidStandards = []document{
 		missing("Authentication on another device that the client asks for", "It needs a channel to people's devices, which is not there."),
 	}},
 	{"FAPI 2.0 Security Profile", "https://openid.net/specs/fapi-security-profile-2_0-final.html", []feature{
+		held("The certification plans' modules, with private_key_jwt and with mTLS", "internal/e2e.TestPlanFAPI2", "internal/e2e.TestPlanFAPI2MTLS"),
 		held("Profile fapi2: sets, locks and names the clause", "internal/spec.TestProfileSetsWhatIsAbsent", "internal/spec.TestProfileRefusesContradictions", "internal/config.TestBad"),
 		held("TLS (5.2.1)", "internal/e2e.TestCiphers"),
 		held("Confidential clients, by key or certificate (5.3.2.1 items 3 and 6)", "internal/spec.TestProfileRefusesContradictions", "internal/server.TestDiscovery"),
@@ -62,6 +66,7 @@ var openidStandards = []document{
 		held("ES256, EdDSA and PS256 alone (5.4.1)", "internal/spec.TestProfileLists", "internal/server.TestDiscovery"),
 	}},
 	{"FAPI 2.0 Message Signing", "https://openid.net/specs/fapi-message-signing-2_0-final.html", []feature{
+		held("The certification plan's modules; openid-client goes through it", "internal/e2e.TestPlanFAPI2MessageSigning", "internal/e2e.TestForeignMessageSigning"),
 		held("Profile fapi2-message-signing: sets, locks and names the clause", "internal/spec.TestProfileSetsWhatIsAbsent", "internal/spec.TestProfileRefusesContradictions"),
 		held("Signed requests (5.3.1)", "internal/authorize.TestStrictRequestObjects", "internal/server.TestDiscovery"),
 		held("Signed responses (5.4.1)", "internal/endpoints.TestResponseModes", "internal/server.TestDiscovery"),
