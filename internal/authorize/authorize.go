@@ -178,8 +178,8 @@ func (f *Flows) pending(flow store.Flow, v Visitor) (*Pending, error) {
 	return &Pending{Parsed: parsed, flows: f, visitor: v, flow: &flow}, nil
 }
 
-// again verifies client and redirect URI of a stored request anew: they may have changed
-// since.
+// again verifies client and redirect URI of a stored request anew, and that it came as the
+// client must ask: they may have changed since.
 func (f *Flows) again(r store.AuthorizationRequest) (Parsed, error) {
 	client, ok := f.Directory.Client(r.Client)
 	if !ok {
@@ -199,7 +199,13 @@ func (f *Flows) again(r store.AuthorizationRequest) (Parsed, error) {
 	if !client.MayRespond(r.Type()) {
 		return Parsed{}, oauth.Refuse(oauth.UnauthorizedClient, "this client may not ask for this response_type any more")
 	}
-	return Parsed{Request: r, Client: client, To: to}, nil
+	s := &parsing{Parser: f.Parser, Parsed: Parsed{Request: r, Client: client, To: to}, via: via{pushed: len(r.Pushed) > 0, signed: r.Signed}}
+	for _, check := range []func() *oauth.Error{s.came, s.challenged} {
+		if refusal := check(); refusal != nil {
+			return s.Parsed, refusal
+		}
+	}
+	return s.Parsed, nil
 }
 
 func newFlow(r store.AuthorizationRequest, browser []byte, now time.Time) *store.Flow {

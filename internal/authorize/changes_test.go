@@ -47,6 +47,24 @@ func TestChangesMeanwhile(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	for name, change := range map[string]func(*store.Client){
+		"must push":     func(c *store.Client) { c.RequirePAR = true },
+		"must sign":     func(c *store.Client) { c.RequireSignedRequest = true },
+		"must use PKCE": func(c *store.Client) { c.RequirePKCE = nil },
+	} {
+		t.Run("client "+name, func(t *testing.T) {
+			t.Parallel()
+			f := open(t)
+			f.client("shop", f.spec("shop"), func(c *store.Client) { c.RequirePKCE = new(false) })
+			b := f.browser()
+			out := b.begin("code_challenge", "", "code_challenge_method", "")
+			f.wantDo(out, Login)
+			f.client("shop", f.spec("shop"), change)
+			if _, err := b.Open(t.Context(), out.Pending.ID(), b.visitor()); !isRefusal(err) {
+				t.Error(err)
+			}
+		})
+	}
 	t.Run("person disabled", func(t *testing.T) {
 		t.Parallel()
 		f := open(t)

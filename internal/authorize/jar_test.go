@@ -57,7 +57,7 @@ func TestRequestObject(t *testing.T) {
 		Scopes: []string{"openid", "email"}, ResourceAsked: true,
 		Resources: []store.GrantedResource{{ID: orders, Scopes: []string{"orders:read"}}, {ID: vault, Scopes: []string{"orders:read"}}},
 		Prompt:    []string{"login"}, MaxAge: new(int64(3600)), LoginHint: "ada", ACRValues: []string{},
-		Claims: store.ClaimsRequest{IDToken: map[string]*store.ClaimRequest{"auth_time": nil}},
+		Claims: store.ClaimsRequest{IDToken: map[string]*store.ClaimRequest{"auth_time": nil}}, Signed: true,
 	}
 	if diff := cmp.Diff(want, parsed.Request); diff != "" {
 		t.Error(diff)

@@ -74,6 +74,7 @@ func (f *Flows) pushed(ctx context.Context, params web.Params, name string) (Par
 	if err != nil || kept.Request.Client != s.Client.ID {
 		return s.Parsed, oauth.Refuse(oauth.InvalidRequestURI, "request_uri is none that this client was given, or it is long over")
 	}
+	kept.Request.Pushed = kept.Key
 	parsed, err := f.again(kept.Request)
 	switch {
 	case err != nil:
@@ -83,7 +84,6 @@ func (f *Flows) pushed(ctx context.Context, params web.Params, name string) (Par
 	case !f.Store.Now().Before(kept.ExpiresAt):
 		return parsed, oauth.Refuse(oauth.InvalidRequestURI, "request_uri is over: it lives %d seconds", int(PushedLifetime.Seconds()))
 	}
-	parsed.Request.Pushed = kept.Key
 	return parsed, nil
 }
 

@@ -223,6 +223,7 @@ func TestPushRefuses(t *testing.T) {
 		"a request_uri of ours":   {"bank", []string{"request_uri", oauth.RequestURIPrefix + "x"}, oauth.InvalidRequest},
 		"redirect_uri":            {"bank", []string{"redirect_uri", callback + "/"}, oauth.InvalidRequest},
 		"no redirect_uri":         {"bank", []string{"redirect_uri", ""}, oauth.InvalidRequest},
+		"nor openid":              {"bank", []string{"redirect_uri", "", "scope", "orders:read"}, oauth.InvalidRequest},
 		"no PKCE":                 {"bank", []string{"code_challenge", "", "code_challenge_method", ""}, oauth.InvalidRequest},
 		"plain PKCE":              {"bank", []string{"code_challenge_method", "plain"}, oauth.InvalidRequest},
 		"scope":                   {"bank", []string{"scope", "openid foreign:read"}, oauth.InvalidScope},
@@ -279,6 +280,10 @@ func TestClientChangedSincePush(t *testing.T) {
 	if _, err := f.Begin(t.Context(), byURI("bank", uri), f.browser().visitor()); code(err) != oauth.InvalidRequest {
 		t.Errorf("its redirect URI is gone: %v", err)
 	}
+	f.client("bank", f.spec("bank"), func(c *store.Client) { c.RedirectURIs, c.RequireSignedRequest = []string{callback}, true })
+	b := f.browser()
+	out, err := f.Begin(t.Context(), byURI("bank", uri), b.visitor())
+	f.wantError(b.took(out, err), oauth.InvalidRequest) // it was not signed
 	f.write(func(tx *store.Tx) error { return f.Directory.DeleteClient(tx, "bank") })
 	if _, err := f.Begin(t.Context(), byURI("bank", uri), f.browser().visitor()); code(err) != oauth.InvalidClient {
 		t.Errorf("the client is gone: %v", err)

@@ -109,13 +109,14 @@ func (s *parsing) client() *oauth.Error {
 }
 
 // returnAddress verifies where answers go. redirect_uri may be absent where there is
-// one alone, but not with openid (OpenID Connect Core §3.1.2.1).
+// one alone, but not with openid (OpenID Connect Core §3.1.2.1), nor under FAPI 2.0 (Security
+// Profile §5.3.2.2).
 func (s *parsing) returnAddress() (refusal *oauth.Error) {
 	uri := s.params.Get("redirect_uri")
 	s.Request.RedirectURISent = uri != ""
 	if uri == "" {
 		scopes, _ := oauth.ParseScope(s.params.Get("scope"))
-		if len(s.Client.RedirectURIs) != 1 || slices.Contains(scopes, oauth.ScopeOpenID) {
+		if len(s.Client.RedirectURIs) != 1 || slices.Contains(scopes, oauth.ScopeOpenID) || s.Client.Profile.FAPI() {
 			return oauth.Refuse(oauth.InvalidRequest, "redirect_uri is missing")
 		}
 		uri = s.Client.RedirectURIs[0]
@@ -153,10 +154,8 @@ func (s *parsing) codeChallenge() *oauth.Error {
 	switch {
 	case challenge == "" && method != "":
 		return oauth.Refuse(oauth.InvalidRequest, "code_challenge is missing, though code_challenge_method is there")
-	case challenge == "" && s.Client.PKCERequired() && gives(s.Request.ResponseType, wordCode):
-		return oauth.Refuse(oauth.InvalidRequest, "code_challenge is missing: this client must use PKCE")
 	case challenge == "":
-		return nil
+		return s.challenged()
 	case method == "":
 		return oauth.Refuse(oauth.InvalidRequest, "code_challenge_method is missing, which means plain: write S256")
 	case method != oauth.CodeChallengeS256:
@@ -166,6 +165,14 @@ func (s *parsing) codeChallenge() *oauth.Error {
 		return oauth.Refuse(oauth.InvalidRequest, "code_challenge is not the SHA-256 of a verifier in base64url, 43 characters without padding")
 	}
 	s.Request.Challenge = challenge
+	return nil
+}
+
+// challenged refuses a request for a code without PKCE where the client must use it.
+func (s *parsing) challenged() *oauth.Error {
+	if s.Request.Challenge == "" && s.Client.PKCERequired() && gives(s.Request.Type(), wordCode) {
+		return oauth.Refuse(oauth.InvalidRequest, "code_challenge is missing: this client must use PKCE")
+	}
 	return nil
 }
 

@@ -40,6 +40,7 @@ func (f *Flows) read(ctx context.Context, params web.Params, v via) (Parsed, err
 		params, v.signed = inner, true
 	}
 	parsed, refusal := f.parse(params, v)
+	parsed.Request.Signed = v.signed
 	if refusal == nil {
 		refusal = f.sector(ctx, parsed.Client)
 	}

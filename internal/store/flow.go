@@ -49,6 +49,8 @@ type AuthorizationRequest struct {
 	Details []oauth.AuthorizationDetail `json:"authorization_details,omitempty"`
 	// Pushed is the key of the pushed request that this is; empty: it was not pushed.
 	Pushed []byte `json:"pushed,omitempty"`
+	// Signed tells that it came in a request object.
+	Signed bool `json:"signed,omitempty"`
 	// Device is the key of the device authorization request that this is, and UserCode what
 	// the person typed for it; empty: the browser came from an app.
 	Device   []byte `json:"device,omitempty"`
