@@ -3,6 +3,7 @@
 package claims
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/jeton-auth/jeton/internal/store"
@@ -85,6 +86,16 @@ func IDTokenAlone(u *store.User, scopes []string, asked map[string]*store.ClaimR
 	out := UserInfo(u, scopes, asked)
 	delete(out, "sub")
 	return out
+}
+
+// Still are those asked for one by one whose scope the client may have today.
+func Still(c *store.Client, asked map[string]*store.ClaimRequest) map[string]*store.ClaimRequest {
+	still := maps.Clone(asked)
+	maps.DeleteFunc(still, func(name string, _ *store.ClaimRequest) bool {
+		scope, ok := Scope(name)
+		return !ok || !slices.Contains(c.Scopes, scope)
+	})
+	return still
 }
 
 func release(out map[string]any, u *store.User, names []string) {

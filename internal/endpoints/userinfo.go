@@ -117,7 +117,7 @@ func (u *UserInfo) answer(w http.ResponseWriter, r *http.Request, shown presente
 	if err != nil {
 		return nil, nil, err
 	}
-	info := claims.UserInfo(&g.User, t.Scopes, g.Details.Claims.UserInfo)
+	info := claims.UserInfo(&g.User, t.Scopes, claims.Still(client, g.Details.Claims.UserInfo))
 	info["sub"] = u.Names.For(client, g.Subject)
 	return client, info, nil
 }

@@ -37,9 +37,9 @@ func (i *Issuer) Front(client *store.Client, g *store.Grant, f tokens.Front) (ou
 	if f.ID {
 		id := i.id(client, g)
 		id.Nonce, id.AccessToken, id.Code = f.Nonce, out.AccessToken, f.Code
-		scopes := i.still(client, &g.Details).identity
-		if id.Claims = claims.IDToken(&g.User, scopes, g.Details.Claims.IDToken); f.Alone {
-			id.Claims = claims.IDTokenAlone(&g.User, scopes, g.Details.Claims.IDToken)
+		scopes, asked := i.still(client, &g.Details).identity, claims.Still(client, g.Details.Claims.IDToken)
+		if id.Claims = claims.IDToken(&g.User, scopes, asked); f.Alone {
+			id.Claims = claims.IDTokenAlone(&g.User, scopes, asked)
 		}
 		out.IDToken, err = i.Minter.ID(g.CreatedAt, id)
 	}

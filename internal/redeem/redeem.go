@@ -161,7 +161,7 @@ func (i *Issuer) answer(r Request, g *store.Grant, nonce string) (Issued, time.T
 	out := Issued{AccessToken: token, TokenType: r.tokenType(), ExpiresIn: expires.Unix() - now.Unix(), Scope: oauth.JoinScope(t.scopes), Details: t.details}
 	if t.openID {
 		id := i.id(r.Client, g)
-		id.Nonce, id.AccessToken, id.Claims = nonce, token, claims.IDToken(&g.User, t.identity, g.Details.Claims.IDToken)
+		id.Nonce, id.AccessToken, id.Claims = nonce, token, claims.IDToken(&g.User, t.identity, claims.Still(r.Client, g.Details.Claims.IDToken))
 		out.IDToken, err = i.Minter.ID(now, id)
 	}
 	return out, expires, err

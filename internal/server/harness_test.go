@@ -259,6 +259,7 @@ type asked struct {
 	named     bool
 	challenge string
 	nonce     string
+	claims    store.ClaimsRequest
 	session   []byte
 	sent      bool
 }
@@ -304,7 +305,7 @@ func (i *issuer) code(a asked) (code string) {
 			Client: a.client, Subject: subject, Session: a.session, Rev: i.revoked.Head(),
 			AbsoluteAt: tx.Now().Add(c.RefreshToken.Absolute.Std()),
 			Code:       &store.CodeDetails{RedirectURI: a.redirect, RedirectURISent: a.sent, Challenge: a.challenge, Nonce: a.nonce},
-			Details:    store.GrantDetails{Scopes: a.scopes, Resources: a.resources, ResourceAsked: a.named, AuthTime: tx.Now(), AMR: []string{"pwd"}},
+			Details:    store.GrantDetails{Scopes: a.scopes, Resources: a.resources, ResourceAsked: a.named, Claims: a.claims, AuthTime: tx.Now(), AMR: []string{"pwd"}},
 		})
 		return audit.Event{Type: audit.GrantCreated, Subject: subject}, err
 	})
