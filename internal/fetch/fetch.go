@@ -84,14 +84,15 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
-	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64
-	netip.MustParsePrefix("64:ff9b:1::/48"),  // NAT64
-	netip.MustParsePrefix("100::/64"),        // discard
 	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo
 	netip.MustParsePrefix("2001:db8::/32"),   // documentation
 	netip.MustParsePrefix("2002::/16"),       // 6to4
-	netip.MustParsePrefix("::/96"),           // IPv4-compatible
+	netip.MustParsePrefix("3fff::/20"),       // documentation
 }
+
+// unicast is all of IPv6 that is given out (RFC 4291 §2.4). Outside of it are NAT64 and
+// other forms of IPv4 addresses, site-local addresses, and what nobody has.
+var unicast = netip.MustParsePrefix("2000::/3")
 
 func (c *Client) reaches(a netip.Addr) bool {
 	for _, p := range c.allow {
@@ -99,7 +100,7 @@ func (c *Client) reaches(a netip.Addr) bool {
 			return true
 		}
 	}
-	if a.Zone() != "" || !a.IsGlobalUnicast() || a.IsPrivate() {
+	if a.Zone() != "" || !a.IsGlobalUnicast() || a.IsPrivate() || a.Is6() && !unicast.Contains(a) {
 		return false
 	}
 	for _, p := range special {

@@ -53,6 +53,7 @@ func TestReaches(t *testing.T) {
 		"0.0.0.0": false, "255.255.255.255": false, "224.0.0.1": false, "198.18.0.1": false, "192.0.2.1": false, "203.0.113.1": false, "240.0.0.1": false,
 		"::": false, "::1": false, "fe80::1": false, "fd00:2::7": false, "fc00::1": false, "ff02::1": false, "2001:db8::1": false,
 		"64:ff9b::7f00:1": false, "64:ff9b:1::1": false, "2002:7f00:1::": false, "::7f00:1": false, "2001:0:4136:e378::": false,
+		"fec0::1": false, "::ffff:0:7f00:1": false, "5f00::1": false, "3fff::1": false, "4000::1": false, "200::1": false,
 	} {
 		if got := c.reaches(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: reached %t", address, got)
