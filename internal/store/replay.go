@@ -23,7 +23,12 @@ func (tx *Tx) UseOnce(replay []byte, until time.Time) (won bool, err error) {
 	return n == 1, err
 }
 
-// PurgeReplays removes up to limit of those that are refused for their age by now.
+// replayMargin is more than nodes' times can be apart, and than the database's clock goes
+// back at a failover.
+const replayMargin = 30 * time.Second
+
+// PurgeReplays removes up to limit of those that are refused for their age by now, on
+// every node.
 func (tx *Tx) PurgeReplays(limit int) (int64, error) {
-	return tx.change(`DELETE FROM replays WHERE key IN (SELECT key FROM replays WHERE until < ? LIMIT ?)`, millis(tx.now), limit)
+	return tx.change(`DELETE FROM replays WHERE key IN (SELECT key FROM replays WHERE until < ? LIMIT ?)`, millis(tx.now.Add(-replayMargin)), limit)
 }

@@ -325,6 +325,18 @@ func testReplays(t *testing.T, f *fixture) {
 		}
 		return err
 	})
+	// By the clock of another node the time is not over yet.
+	for _, c := range []struct {
+		after time.Duration
+		gone  int64
+	}{{time.Minute + 2*time.Second, 0}, {time.Minute, 3}} {
+		f.clock.Advance(c.after)
+		f.write(func(tx *store.Tx) error {
+			n, err := tx.PurgeReplays(10)
+			equal(t, "what is forgotten", n, c.gone)
+			return err
+		})
+	}
 }
 
 // testLogouts has clients take part in sessions and be told of their ends.
