@@ -181,6 +181,10 @@ func (k *Keys) inline(doc string) ([]jwks.Key, error) {
 }
 
 func (k *Keys) fetched(ctx context.Context, uri string, notOlder time.Duration) ([]jwks.Key, error) {
+	// What is known needs no turn: strangers, for whose kid others are fetched, hold nobody up.
+	if had, ok := k.kept.Get(uri); ok && notOlder == 0 && k.clock.Now().Before(had.until) {
+		return had.set, had.err
+	}
 	lock := k.lock(uri)
 	lock.Lock()
 	defer lock.Unlock()

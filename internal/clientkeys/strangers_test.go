@@ -33,6 +33,36 @@ func TestStrangersSpoilNothing(t *testing.T) {
 	s.want(own.sign(t, nil), ErrFetch, 1)
 }
 
+// While the keys are fetched once more for a stranger's kid, and the site is slow, those
+// that are kept serve.
+func TestStrangersHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	one, stranger := newKey(t, "1"), newKey(t, "stranger")
+	s := publish(t, set(t, one))
+	s.want(one.sign(t, nil), nil, 1)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	s.does(func(http.ResponseWriter, *http.Request) {
+		close(asked)
+		<-answer
+	})
+	s.clock.Advance(Least)
+	done := make(chan struct{})
+	compact := stranger.sign(t, nil)
+	go func() {
+		defer close(done)
+		_, _ = s.Verify(t.Context(), s.client, compact, spec.Algs)
+	}()
+	<-asked
+	s.want(one.sign(t, nil), nil, 0)
+	select {
+	case <-done:
+		t.Error("the known key waited until the site was given up")
+	default:
+	}
+	close(answer)
+	<-done
+}
+
 func FuzzVerify(f *testing.F) {
 	out, err := fetch.New(nil, nil)
 	if err != nil {
