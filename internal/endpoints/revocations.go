@@ -99,7 +99,7 @@ func (v *Revocations) Head(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "max-age=1, s-maxage=1")
-	h.Set("Vary", "Authorization")
+	h.Set("Vary", "Authorization, DPoP") // a bound token without its proof gets nothing that is kept
 	_, _ = w.Write(doc)
 }
 

@@ -278,7 +278,7 @@ func TestFeedSegmentsOverHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = i.get("/revocations/head", asAPI).want(t, 200, "")
-	if cache, vary := got.header.Get("Cache-Control"), got.header.Get("Vary"); cache != "max-age=1, s-maxage=1" || vary != "Authorization" {
+	if cache, vary := got.header.Get("Cache-Control"), got.header.Get("Vary"); cache != "max-age=1, s-maxage=1" || vary != "Authorization, DPoP" {
 		t.Errorf("Cache-Control: %s, Vary: %s", cache, vary)
 	}
 	if got := i.get("/revocations/head", nil).want(t, 401, "invalid_client"); got.header.Get("Cache-Control") != "no-store" {
