@@ -92,7 +92,7 @@ func (d *devCommand) demo(ctx context.Context, dir *devDir, log *slog.Logger, li
 	}
 	apps, err := demo.New(ctx, demo.Options{
 		Issuer: dir.issuer(), API: dir.api(), APISecret: dir.secret(apiSecret), Web: dir.web(),
-		ClientID: demoWeb, ClientSecret: dir.secret(webSecret), User: demoUser, Log: log,
+		ClientID: demoWeb, ClientSecret: dir.secret(webSecret), TVClientID: demoTV, User: demoUser, Log: log,
 	})
 	if err != nil {
 		if ctx.Err() != nil {

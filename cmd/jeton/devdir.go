@@ -14,6 +14,7 @@ import (
 	"github.com/jeton-auth/jeton/internal/config"
 	"github.com/jeton-auth/jeton/internal/keys"
 	"github.com/jeton-auth/jeton/internal/secret"
+	"github.com/jeton-auth/jeton/oauth"
 )
 
 // The person and the clients of the demo.
@@ -22,6 +23,7 @@ const (
 	demoWeb   = "demo-web"
 	demoRobot = "demo-robot"
 	demoCLI   = "demo-cli"
+	demoTV    = "demo-tv"
 )
 
 // Names in demo.env.
@@ -235,7 +237,13 @@ clients:
     grant_types: [authorization_code, refresh_token]
     scopes: [openid, profile, email, offline_access, orders:read, orders:write]
     resources: [%[1]s]
-`, d.api(), d.web(), apiSecret, demoWeb, webSecret, demoRobot, robotSecret, demoCLI)
+  - id: %[9]s
+    name: Demo TV
+    auth_method: none
+    grant_types: [%[10]s]
+    scopes: [openid, profile, email, orders:read]
+    resources: [%[1]s]
+`, d.api(), d.web(), apiSecret, demoWeb, webSecret, demoRobot, robotSecret, demoCLI, demoTV, oauth.DeviceCode)
 	}
 	return config.Parse(d.env(), []byte(b.String()), d.path, func(name string) (string, bool) {
 		v, ok := d.values[name]

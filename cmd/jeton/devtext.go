@@ -44,6 +44,7 @@ func (d *devDir) tour(line func(string, ...any), blank func()) {
 	line("Demo clients    %-12s a web app with a secret: code + PKCE, refresh", demoWeb)
 	line("                %-12s a program with a secret: client_credentials", demoRobot)
 	line("                %-12s a command-line app without one: code + PKCE, any port of 127.0.0.1", demoCLI)
+	line("                %-12s a TV without a keyboard: the device flow, at %s/tv", demoTV, d.web())
 	line("Their secrets   %s, made on the first start", d.env())
 	blank()
 	line("A tour for another terminal:")

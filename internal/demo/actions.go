@@ -102,7 +102,7 @@ func (a *web) refresh(ctx context.Context, acc *account) *result {
 	old := acc.token
 	next, err := a.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: old.RefreshToken}).Token()
 	if err == nil {
-		_, err = a.identify(ctx, acc, next)
+		_, err = identify(ctx, a.ids, acc, next)
 	}
 	if err != nil {
 		if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.ErrorCode == string(oauth.InvalidGrant) {

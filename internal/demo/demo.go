@@ -29,6 +29,7 @@ type Options struct {
 	Web          string // the web app's address, without a slash at the end
 	ClientID     string // of the web app
 	ClientSecret secret.Text
+	TVClientID   string // of the TV, a public client
 	User         string // whose account the signed-out page names
 	Clock        clock.Clock
 	Log          *slog.Logger

@@ -38,7 +38,7 @@ func newStage(t *testing.T) *stage {
 	s.issuer.set(func() { s.issuer.api = s.api })
 	d, err := New(t.Context(), Options{
 		Issuer: s.issuer.URL, API: s.api, APISecret: secret.Text(apiSecret), Web: s.web,
-		ClientID: clientID, ClientSecret: secret.Text(clientSecret), User: "ada@example.com",
+		ClientID: clientID, ClientSecret: secret.Text(clientSecret), TVClientID: tvID, User: "ada@example.com",
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/jeton-auth/jeton/internal/clock"
+	"github.com/jeton-auth/jeton/oauth"
 	"github.com/jeton-auth/jeton/oauth/dpop"
 	"github.com/jeton-auth/jeton/oauth/feed"
 )
@@ -30,6 +31,7 @@ const (
 	clientID     = "demo-web"
 	clientSecret = "the web app's secret, long enough"
 	apiSecret    = "the API's secret, long enough too"
+	tvID         = "demo-tv"
 	subject      = "u_ada"
 	opaqueToken  = "opaque-token"
 )
@@ -59,6 +61,7 @@ type issuer struct {
 	answer   url.Values     // changes to the authorization responses
 	userinfo map[string]any
 	refuse   string // the error of the next token requests
+	device   deviceDesk
 }
 
 func newIssuer(t testing.TB, c clock.Clock) *issuer {
@@ -70,6 +73,7 @@ func newIssuer(t testing.TB, c clock.Clock) *issuer {
 	mux.HandleFunc("GET /.well-known/openid-configuration", is.metadata)
 	mux.HandleFunc("GET /jwks", is.jwks)
 	mux.HandleFunc("GET /authorize", is.authorize)
+	mux.HandleFunc("POST /device_authorization", is.deviceCodes)
 	mux.HandleFunc("POST /token", is.token)
 	mux.HandleFunc("POST /revoke", is.revoke)
 	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, _ *http.Request) { send(w, 200, is.userinfo) })
@@ -120,7 +124,8 @@ func (is *issuer) metadata(w http.ResponseWriter, _ *http.Request) {
 		"issuer": is.URL, "authorization_endpoint": is.URL + "/authorize", "token_endpoint": is.URL + "/token",
 		"jwks_uri": is.URL + "/jwks", "userinfo_endpoint": is.URL + "/userinfo", "revocation_endpoint": is.URL + "/revoke",
 		"revocation_feed_endpoint": is.URL + "/revocations", "end_session_endpoint": is.URL + "/logout",
-		"response_types_supported": []string{"code"}, "id_token_signing_alg_values_supported": []string{"ES256"},
+		"device_authorization_endpoint": is.URL + "/device_authorization",
+		"response_types_supported":      []string{"code"}, "id_token_signing_alg_values_supported": []string{"ES256"},
 		"authorization_response_iss_parameter_supported": true,
 	})
 }
@@ -145,6 +150,10 @@ func (is *issuer) authorize(w http.ResponseWriter, r *http.Request) {
 }
 
 func (is *issuer) token(w http.ResponseWriter, r *http.Request) {
+	if r.PostFormValue("grant_type") == string(oauth.DeviceCode) {
+		is.poll(w, r)
+		return
+	}
 	id, secret, _ := r.BasicAuth()
 	id, _ = url.QueryUnescape(id)
 	secret, _ = url.QueryUnescape(secret)
@@ -175,6 +184,11 @@ func (is *issuer) token(w http.ResponseWriter, r *http.Request) {
 		send(w, 400, map[string]string{"error": refused, "error_description": "not <today>"})
 		return
 	}
+	is.issue(w, r, clientID, nonce, refreshToken(is.number))
+}
+
+// issue answers a token request with tokens for a client.
+func (is *issuer) issue(w http.ResponseWriter, r *http.Request, client, nonce, refresh string) {
 	bound, kind := map[string]any{}, "Bearer"
 	if !is.bearer {
 		sent, err := dpop.FromHeader(r.Header)
@@ -193,14 +207,14 @@ func (is *issuer) token(w http.ResponseWriter, r *http.Request) {
 	}
 	now := is.clock.Now()
 	idToken := map[string]any{
-		"iss": is.URL, "sub": subject, "aud": clientID, "iat": now.Unix(), "exp": now.Unix() + 300, "at_hash": half(access),
+		"iss": is.URL, "sub": subject, "aud": client, "iat": now.Unix(), "exp": now.Unix() + 300, "at_hash": half(access),
 	}
 	if nonce != "" {
 		idToken["nonce"] = nonce
 	}
 	maps.Copy(idToken, is.idToken)
 	send(w, 200, map[string]any{
-		"access_token": access, "token_type": kind, "expires_in": 300, "refresh_token": refreshToken(is.number),
+		"access_token": access, "token_type": kind, "expires_in": 300, "refresh_token": refresh,
 		"id_token": is.sign("JWT", idToken),
 	})
 }

@@ -18,7 +18,7 @@ var templates embed.FS
 var assets embed.FS
 
 // views are the pages, each a file under templates that fills the layout.
-var views = []string{"api", "signedout", "signedin", "times"}
+var views = []string{"api", "signedout", "signedin", "times", "tv"}
 
 // renderer writes the pages of both parts. They borrow the issuer's stylesheet.
 type renderer struct{ views map[string]*template.Template }

@@ -32,6 +32,7 @@ type session struct {
 	logins  map[string]attempt
 	account *account           // nil: nobody is signed in
 	last    map[string]*result // by the page that shows it
+	tv      *device            // nil: no code was asked for
 }
 
 // newSession is one that has a result to show on the first page, unless it is nil.

@@ -22,6 +22,8 @@ type view struct {
 	Account      *accountView // nil: signed out
 	Last         *result
 	Times        *timesView // of the page of times alone
+	TV           *tvView    // of the TV alone
+	Reload       int        // seconds until the browser loads the page again; 0: it does not
 }
 
 type accountView struct {

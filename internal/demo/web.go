@@ -30,6 +30,7 @@ type web struct {
 	provider *oidc.Provider
 	oauth    oauth2.Config
 	ids      *oidc.IDTokenVerifier
+	tvIDs    *oidc.IDTokenVerifier
 	ends     endpoints
 	times    times
 }
@@ -44,6 +45,7 @@ const (
 type endpoints struct {
 	Revocation  string `json:"revocation_endpoint"`
 	EndSession  string `json:"end_session_endpoint"`
+	Device      string `json:"device_authorization_endpoint"`
 	NamesItself bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207
 }
 
@@ -62,12 +64,13 @@ func newWeb(ctx context.Context, o Options, p *renderer, client *http.Client) (*
 		opts: o, clock: o.Clock, pages: p, client: &own, provider: provider, prover: prover.prover,
 		sessions: sessions{clock: o.Clock, all: map[string]*session{}},
 		ids:      provider.Verifier(&oidc.Config{ClientID: o.ClientID, Now: o.Clock.Now}),
+		tvIDs:    provider.Verifier(&oidc.Config{ClientID: o.TVClientID, Now: o.Clock.Now}),
 	}
 	if err := provider.Claims(&a.ends); err != nil {
 		return nil, err
 	}
-	if a.ends.Revocation == "" || a.ends.EndSession == "" {
-		return nil, errors.New("the issuer's metadata names no revocation_endpoint or no end_session_endpoint")
+	if a.ends.Revocation == "" || a.ends.EndSession == "" || a.ends.Device == "" {
+		return nil, errors.New("the issuer's metadata lacks revocation_endpoint, end_session_endpoint or device_authorization_endpoint")
 	}
 	a.oauth = oauth2.Config{
 		ClientID: o.ClientID, ClientSecret: o.ClientSecret.Reveal(), Endpoint: provider.Endpoint(),
@@ -87,6 +90,8 @@ func newWeb(ctx context.Context, o Options, p *renderer, client *http.Client) (*
 	mux.HandleFunc("POST /logout", a.logout)
 	mux.HandleFunc("GET "+timesPage, a.showTimes)
 	mux.HandleFunc("POST "+timesPage, a.act(timesPage, a.measure))
+	mux.HandleFunc("GET "+tvPage, a.tv)
+	mux.HandleFunc("POST "+tvPage, a.beginTV)
 	files(mux)
 	a.handler = a.here(http.NewCrossOriginProtection().Handler(mux))
 	return a, nil
@@ -190,15 +195,20 @@ func (a *web) signIn(ctx context.Context, code string, l attempt) (*account, err
 	if err != nil {
 		return nil, err
 	}
+	return a.meet(ctx, a.ids, token, l.nonce)
+}
+
+// meet finds out whom a token is about.
+func (a *web) meet(ctx context.Context, ids *oidc.IDTokenVerifier, token *oauth2.Token, nonce string) (*account, error) {
 	acc := &account{token: token, claims: map[string]any{}}
-	id, err := a.identify(ctx, acc, token)
+	id, err := identify(ctx, ids, acc, token)
 	if err != nil {
 		return nil, err
 	}
 	if id == nil {
 		return nil, errors.New("the issuer sent no ID token")
 	}
-	if id.Nonce != l.nonce {
+	if id.Nonce != nonce {
 		return nil, errors.New("the ID token's nonce is not the one that was sent")
 	}
 	info, err := a.provider.UserInfo(ctx, oauth2.StaticTokenSource(token))
@@ -221,12 +231,12 @@ func (a *web) signIn(ctx context.Context, code string, l attempt) (*account, err
 
 // identify verifies the ID token that came with an access token and keeps it. It is
 // nil when none came, as an answer to a refresh may do.
-func (a *web) identify(ctx context.Context, acc *account, token *oauth2.Token) (*oidc.IDToken, error) {
+func identify(ctx context.Context, ids *oidc.IDTokenVerifier, acc *account, token *oauth2.Token) (*oidc.IDToken, error) {
 	raw, _ := token.Extra("id_token").(string)
 	if raw == "" {
 		return nil, nil
 	}
-	id, err := a.ids.Verify(ctx, raw)
+	id, err := ids.Verify(ctx, raw)
 	if err != nil {
 		return nil, err
 	}

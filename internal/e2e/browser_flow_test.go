@@ -24,6 +24,8 @@ func TestBrowser(t *testing.T) {
 		"another browser":       anotherBrowser,
 		"back":                  back,
 		"framed":                framed,
+		"a TV":                  aTV,
+		"a TV, denied":          aTVDenied,
 		"driven from elsewhere": drivenFromElsewhere,
 		"posted from elsewhere": postedFromElsewhere,
 	} {

@@ -63,6 +63,7 @@ var oauthStandards = []document{
 		held("openid-client goes through it", "internal/e2e.TestForeignDevice"),
 		held("/device_authorization, the page for the code, consent that shows client and code, polling", "internal/endpoints.TestDevice", "internal/endpoints.TestDeviceRefused", "internal/endpoints.TestDeviceOnce"),
 		held("User codes: 20^8, ten minutes, guesses limited by address; a flow stays in its browser", "internal/endpoints.TestDeviceGuesses", "internal/endpoints.TestDeviceOtherBrowser", "internal/authorize.TestNewUserCode"),
+		held("verification_uri_complete (3.3.1), which only fills the code in; a device that shows it as a QR code and polls as it is told", "internal/e2e.TestBrowser", "internal/demo.TestTV", "internal/demo.TestTVSlowsDown", "internal/demo.TestTVIsRefused", "internal/demo.TestDrawQR"),
 	}},
 	{"Dynamic registration (RFC 7591, RFC 7592)", "https://www.rfc-editor.org/rfc/rfc7591", []feature{
 		missing("Registration and management by clients", notYet+" Clients are declared in the configuration or made by command, in the same terms."),
