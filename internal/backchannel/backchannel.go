@@ -7,10 +7,13 @@ package backchannel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,8 +31,12 @@ import (
 // them all further ones, until Give.
 var pauses = []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour}
 
-// Give is how long a client is tried.
-const Give = 24 * time.Hour
+// Give is how long a client is tried. What could not be told for much longer, since more
+// waits than the client takes, is given up without another attempt: so every queue ends.
+const (
+	Give    = 24 * time.Hour
+	tooLate = 2 * Give
+)
 
 // Bounds of what goes on at once on this node, and how often it looks for what is due.
 const (
@@ -59,6 +66,7 @@ type Queue struct {
 	room  chan struct{}
 	mu    sync.Mutex
 	under map[string]int // attempts under way, by client
+	last  string         // the client for whom an attempt began last
 }
 
 // New makes a Queue.
@@ -116,14 +124,20 @@ func (q *Queue) Run(ctx context.Context) {
 	}
 }
 
-// due begins an attempt for each logout that is due, as far as there is room.
+// due begins an attempt for each logout that is due, as far as there is room. Clients take
+// turns: those that fill the room come last the next time.
 func (q *Queue) due(ctx context.Context, wg *sync.WaitGroup) error {
 	now := q.Store.Now()
 	clients, err := q.Store.Read(ctx).ClientsWithLogoutsDue(now)
 	if err != nil {
 		return err
 	}
-	for _, client := range clients {
+	slices.Sort(clients)
+	next, found := slices.BinarySearch(clients, q.last)
+	if found {
+		next++
+	}
+	for _, client := range slices.Concat(clients[next:], clients[:next]) {
 		free := q.free(client)
 		if free == 0 {
 			continue
@@ -138,6 +152,7 @@ func (q *Queue) due(ctx context.Context, wg *sync.WaitGroup) error {
 			default:
 				return nil // whoever ends looks again
 			}
+			q.last = client
 			q.count(client, 1)
 			wg.Go(func() {
 				defer func() {
@@ -199,7 +214,11 @@ func (q *Queue) tell(ctx context.Context, l store.PendingLogout) error {
 	if !ok || client.BackchannelLogoutURI == "" {
 		return final{fmt.Errorf("the client is gone, or has no backchannel_logout_uri any more")}
 	}
-	token, err := q.Minter.Logout(q.Store.Now(), tokens.Logout{
+	now := q.Store.Now()
+	if !now.Before(l.CreatedAt.Add(tooLate)) {
+		return final{errors.New("too many logouts waited for the client: there was no attempt in time")}
+	}
+	token, err := q.Minter.Logout(now, tokens.Logout{
 		Subject: q.Names.For(client, l.Subject), ClientID: client.ID, SID: session.SID(l.Known), Alg: client.IDTokenAlg,
 	})
 	if err != nil {
@@ -227,8 +246,8 @@ func (q *Queue) note(ctx context.Context, l store.PendingLogout, told error) err
 		if told == nil {
 			return e, tx.LogoutDelivered(l.ID)
 		}
-		why := told.Error()
-		why = why[:min(len(why), maxError)]
+		why := strings.ReplaceAll(told.Error(), "\x00", "")
+		why = strings.ToValidUTF8(why[:min(len(why), maxError)], "") // whatever the client's server said
 		next := tx.Now().Add(pauses[min(l.Attempts, len(pauses))-1])
 		if _, over := told.(final); over || !next.Before(l.CreatedAt.Add(Give)) {
 			e.Type, e.Data["error"] = audit.LogoutNotTold, why

@@ -249,6 +249,52 @@ func TestSlowClientDelaysNobody(t *testing.T) {
 	a.readLogout(a.next(), "shop", id, oauth.ES256)
 }
 
+// What a client's server says can't keep a failure from being noted, wherever the text of
+// it is cut.
+func TestLogoutFailureOfAnyText(t *testing.T) {
+	t.Parallel()
+	garbage := func(w http.ResponseWriter, _ *http.Request) {
+		if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_, _ = io.WriteString(c, strings.Repeat("€", 200)+"\r\n\r\n")
+			_ = c.Close()
+		}
+	}
+	names := []string{"a", "aa", "aaa"} // of a letter that takes three bytes, two are cut in it
+	answers := map[string]http.HandlerFunc{}
+	for _, name := range names {
+		answers[name] = garbage
+	}
+	a := startApps(t, answers, names...)
+	a.tell()
+	s := a.browser()
+	id := ""
+	for _, name := range names {
+		id = a.signIn(s, name).str(t, "id_token")
+	}
+	a.visit(s, logoutWith(id, "https://aaa.example.com/bye"), http.StatusOK)
+	a.eventually("all failures are noted", func() bool {
+		all := a.pending()
+		return len(all) == 3 && !slices.ContainsFunc(all, func(l store.PendingLogout) bool { return l.Error == "" })
+	})
+}
+
+// What could not even be tried for days is given up without another attempt: a queue that
+// is longer than its client is fast ends.
+func TestLogoutTooOldToTell(t *testing.T) {
+	t.Parallel()
+	a := startApps(t, nil)
+	s := a.browser()
+	id := a.signIn(s, "bank").str(t, "id_token")
+	a.visit(s, logoutWith(id, "https://bank.example.com/bye"), http.StatusOK)
+	a.clock.Advance(48 * time.Hour)
+	a.tell()
+	a.eventually("it is given up", func() bool { all := a.pending(); return len(all) == 1 && !all[0].FailedAt.IsZero() })
+	a.quiet()
+	if !a.wasAudited(audit.LogoutNotTold) {
+		t.Error("no event tells that it was given up")
+	}
+}
+
 // The page after a logout loads what the session's clients registered, under a policy that
 // lets in these alone, and leads on by a link.
 func TestFrontchannelLogout(t *testing.T) {
