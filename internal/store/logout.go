@@ -17,10 +17,21 @@ func scanParticipation(row scanner) (p Participation, err error) {
 	return p, row.Scan(&p.Session, &p.Client, &p.Known, &p.Subject)
 }
 
-// Participate notes that a client was answered in a session, which it knows by its id.
+// MaxKnown is by how many names a client is told of one session's end: who confirms again
+// and again who they are leaves one each time.
+const MaxKnown = 50
+
+// Participate notes that a client was answered in a session, which it knows by its id. Of
+// more than MaxKnown names one goes that is older.
 func (tx *Tx) Participate(session []byte, client, subject string) error {
-	_, err := tx.change(`INSERT INTO participations (session, client, known, subject) VALUES (?, ?, ?, ?) ON CONFLICT (session, client, known) DO NOTHING`,
+	n, err := tx.change(`INSERT INTO participations (session, client, known, subject) VALUES (?, ?, ?, ?) ON CONFLICT (session, client, known) DO NOTHING`,
 		session, client, session, subject)
+	if err != nil || n == 0 {
+		return err
+	}
+	_, err = tx.change(`DELETE FROM participations WHERE session = ? AND client = ? AND known = (SELECT p.known FROM participations p WHERE p.session = ? AND p.client = ? AND p.known <> ? ORDER BY p.known LIMIT 1)
+		AND (SELECT count(*) FROM participations c WHERE c.session = ? AND c.client = ?) > ?`,
+		session, client, session, client, session, session, client, MaxKnown)
 	return err
 }
 

@@ -349,7 +349,26 @@ func testLogouts(t *testing.T, f *fixture) {
 	equal(t, "who took part", is[[]store.Participation](t)(f.read().Participations(two)), []store.Participation{
 		{Session: two, Client: shop, Known: one, Subject: ada}, {Session: two, Client: shop, Known: two, Subject: ada},
 	})
-	f.write(func(tx *store.Tx) error { return tx.EndParticipations(two) })
+	// However often a person confirms who they are, what is to be told is bounded.
+	var last []byte
+	f.write(func(tx *store.Tx) (err error) {
+		last = two
+		for n := range 2 * store.MaxKnown {
+			next := []byte{byte(n), 'n'}
+			err = errors.Join(err, tx.MoveSession(last, next), tx.Participate(next, shop, ada), tx.Participate(next, shop+"-too", ada))
+			last = next
+		}
+		return err
+	})
+	known := map[string]int{}
+	for _, p := range is[[]store.Participation](t)(f.read().Participations(last)) {
+		known[p.Client]++
+		if string(p.Known) == string(last) {
+			known["the newest"]++
+		}
+	}
+	equal(t, "by how many names a session is known", known, map[string]int{shop: store.MaxKnown, shop + "-too": store.MaxKnown, "the newest": 2})
+	f.write(func(tx *store.Tx) error { return errors.Join(tx.EndParticipations(last), tx.EndParticipations(two)) })
 	equal(t, "who takes part in what is over", len(is[[]store.Participation](t)(f.read().Participations(two))), 0)
 
 	l := store.PendingLogout{ID: first(1), Client: shop, Subject: ada, Known: one}
