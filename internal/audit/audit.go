@@ -21,6 +21,7 @@ const (
 	LoginSucceeded  Type = "login.succeeded"
 	LoginFailed     Type = "login.failed"
 	LoginLimited    Type = "login.limited"
+	DeviceLimited   Type = "device.guesses_limited" // too many wrong user codes from one address
 	LoggedOut       Type = "session.ended"
 	LogoutTold      Type = "logout.told"     // a client was told of it
 	LogoutNotTold   Type = "logout.not_told" // a client could not be told, and is not tried any more

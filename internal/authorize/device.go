@@ -186,12 +186,12 @@ func (f *Flows) Typed(ctx context.Context, typed string, peer netip.Addr, v Visi
 		}
 		if outcome = nil; retry > 0 {
 			outcome = &GuessedError{retry}
-			return e, nil
+			return audit.Event{}, nil
 		}
 		d, err := tx.DeviceToAnswer(userCodeKey(code), tx.Now())
 		if errors.Is(err, store.ErrNotFound) {
 			outcome = ErrNoDevice
-			return audit.Event{Type: audit.Housekeeping, Origin: v.Origin}, f.Limits.FailTx(tx, guesses(peer))
+			return f.guessed(tx, peer, v.Origin)
 		}
 		if err != nil {
 			return e, err
@@ -208,6 +208,20 @@ func (f *Flows) Typed(ctx context.Context, typed string, peer netip.Addr, v Visi
 		return Outcome{}, err
 	}
 	return p.Look(ctx)
+}
+
+// guessed counts a wrong code. Only the one that reaches the limit leaves a record: what is
+// turned away afterwards must not be able to fill the log.
+func (f *Flows) guessed(tx *store.Tx, peer netip.Addr, origin audit.Origin) (audit.Event, error) {
+	e := audit.Event{Type: audit.Housekeeping, Origin: origin}
+	if err := f.Limits.FailTx(tx, guesses(peer)); err != nil {
+		return e, err
+	}
+	retry, err := f.Limits.CheckTx(tx, guesses(peer))
+	if retry > 0 {
+		e.Type = audit.DeviceLimited
+	}
+	return e, err
 }
 
 // deviceOver tells a person that a device's code was answered already, or took too long.

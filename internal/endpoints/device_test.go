@@ -231,6 +231,9 @@ func TestDeviceGuesses(t *testing.T) {
 			t.Errorf("%v %s", page.header, page.body)
 		}
 	}
+	if n := strings.Count(s.log.String(), "device.guesses_limited"); n != 1 {
+		t.Errorf("the limit was recorded %d times", n)
+	}
 	other := s.browser()
 	other.peer = "203.0.113.9:1"
 	other.post("/device", "user_code", user).to("/login?flow=")
