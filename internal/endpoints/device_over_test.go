@@ -21,17 +21,17 @@ func TestDeviceOverMeanwhile(t *testing.T) {
 		"logout, offline": {"openid offline_access", "", func(_ *site, b *browser) {
 			b.submit(b.get("/logout").want(http.StatusOK), 0, "logout", "1").want(http.StatusOK)
 		}},
-		"user off": {"openid offline_access", "invalid_grant", func(s *site, _ *browser) { s.command("/users/ada@example.com/disable", "") }},
+		"user off": {"openid offline_access", "invalid_grant", func(s *site, _ *browser) { s.command(http.MethodPost, "/users/ada@example.com/disable", "") }},
 		"user off and on": {"openid offline_access", "invalid_grant", func(s *site, _ *browser) {
-			s.command("/users/ada@example.com/disable", "")
-			s.command("/users/ada@example.com/enable", "")
+			s.command(http.MethodPost, "/users/ada@example.com/disable", "")
+			s.command(http.MethodPost, "/users/ada@example.com/enable", "")
 		}},
-		"client off": {"openid offline_access", "invalid_client", func(s *site, _ *browser) { s.command("/clients/tv/disable", "") }},
+		"client off": {"openid offline_access", "invalid_client", func(s *site, _ *browser) { s.command(http.MethodPost, "/clients/tv/disable", "") }},
 		"client off and on": {"openid offline_access", "invalid_grant", func(s *site, _ *browser) {
-			s.command("/clients/tv/disable", "")
-			s.command("/clients/tv/enable", "")
+			s.command(http.MethodPost, "/clients/tv/disable", "")
+			s.command(http.MethodPost, "/clients/tv/enable", "")
 		}},
-		"all": {"openid offline_access", "invalid_grant", func(s *site, _ *browser) { s.command("/revocations", `{"all":true}`) }},
+		"all": {"openid offline_access", "invalid_grant", func(s *site, _ *browser) { s.command(http.MethodPost, "/revocations", `{"all":true}`) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,10 +46,10 @@ func TestDeviceOverMeanwhile(t *testing.T) {
 }
 
 // command asks as the operator's command does.
-func (s *site) command(path, body string) {
+func (s *site) command(method, path, body string) {
 	s.t.Helper()
 	w := httptest.NewRecorder()
-	s.Admin().ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)))
+	s.Admin().ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
 	if w.Code != http.StatusOK {
 		s.t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 	}

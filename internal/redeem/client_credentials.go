@@ -26,7 +26,7 @@ func (i ClientCredentials) Redeem(_ context.Context, r Request) (Issued, error) 
 	if h.details, refusal = ownDetails(r.Client, r.Params); refusal != nil {
 		return Issued{}, refusal
 	}
-	t, refusal := i.choose(h, r.Params)
+	t, refusal := i.choose(r.Client, h, r.Params)
 	if refusal != nil {
 		return Issued{}, refusal
 	}

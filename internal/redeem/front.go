@@ -13,7 +13,7 @@ import (
 
 // Lifetime is that of the access token which a grant gives at the authorization endpoint.
 func (i *Issuer) Lifetime(client *store.Client, d *store.GrantDetails) (time.Duration, *oauth.Error) {
-	t, refusal := i.choose(i.still(client, d), web.Params{})
+	t, refusal := i.choose(client, i.still(client, d), web.Params{})
 	return t.lifetime, refusal
 }
 
@@ -21,7 +21,7 @@ func (i *Issuer) Lifetime(client *store.Client, d *store.GrantDetails) (time.Dur
 // §3.2.2.5, §3.3.2.5), as of the grant's creation. They hang on the grant as those of the
 // token endpoint do.
 func (i *Issuer) Front(client *store.Client, g *store.Grant, f tokens.Front) (out tokens.Fronted, err error) {
-	t, refusal := i.choose(i.still(client, &g.Details), web.Params{})
+	t, refusal := i.choose(client, i.still(client, &g.Details), web.Params{})
 	if refusal != nil && f.Access {
 		return out, refusal
 	}

@@ -71,10 +71,10 @@ func (i *Issuer) still(client *store.Client, d *store.GrantDetails) holding {
 // narrow decides what the token of a grant is for (TOKENS §3): the resource asked
 // for, or the one that the scopes name.
 func (i *Issuer) narrow(client *store.Client, g *store.Grant, p web.Params) (target, *oauth.Error) {
-	return i.choose(i.still(client, &g.Details), p)
+	return i.choose(client, i.still(client, &g.Details), p)
 }
 
-func (i *Issuer) choose(h holding, p web.Params) (target, *oauth.Error) {
+func (i *Issuer) choose(client *store.Client, h holding, p web.Params) (target, *oauth.Error) {
 	asked, ok := oauth.ParseScope(p.Get("scope"))
 	if !ok {
 		return target{}, oauth.Refuse(oauth.InvalidScope, "scope holds a character that no scope has")
@@ -102,6 +102,10 @@ func (i *Issuer) choose(h holding, p web.Params) (target, *oauth.Error) {
 		}
 		t.audience = []string{res.ID}
 		t.format, t.alg, t.lifetime = res.AccessToken.Format, res.AccessToken.Alg, res.AccessToken.Lifetime.Std()
+		if t.format == spec.FormatJWT && !slices.Contains(client.Profile.SigningAlgs(), t.alg) {
+			// It was another when the client was declared.
+			return target{}, oauth.Refuse(oauth.InvalidTarget, "the resource's access tokens are signed by %s, which the client's profile does not allow", t.alg)
+		}
 		if !named {
 			t.scopes = slices.Clone(t.identity)
 		}
