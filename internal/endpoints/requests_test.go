@@ -248,6 +248,27 @@ func TestPushedWithDetails(t *testing.T) {
 	}
 }
 
+// A detail that is for one API stays so, however a token request narrows it.
+func TestNarrowedDetailsKeepTheirAPI(t *testing.T) {
+	t.Parallel()
+	s := startBank(t)
+	b := s.browser()
+	details := `[{"type":"account","locations":["https://pay.example.com","https://branch.example.com"]},{"type":"account","locations":["https://api.example.com"]}]`
+	login := b.get(b.get(byURI("bank", s.push("bank", as("bank", "authorization_details", details)))).to("/login?flow=")).want(http.StatusOK)
+	page := b.get(b.submit(login, 0, "username", "ada@example.com", "password", password1, "login", "1").to("/consent?flow=")).want(http.StatusOK)
+	code := b.submit(page, 0, "allow", "1").client(callback).Get("code")
+	for _, step := range []struct {
+		locations string
+		status    int
+	}{{`"https://branch.example.com"`, http.StatusBadRequest}, {`"https://pay.example.com"`, http.StatusOK}} {
+		status, _, out := s.call("/token", "bank", values("grant_type", "authorization_code", "code", code, "redirect_uri", callback, "code_verifier", verifier,
+			"resource", "https://api.example.com", "authorization_details", `[{"type":"account","locations":[`+step.locations+`]}]`))
+		if status != step.status || out["authorization_details"] != nil {
+			t.Errorf("%s: %d %v", step.locations, status, out)
+		}
+	}
+}
+
 func claimsOf(t *testing.T, token string) (claims map[string]any) {
 	t.Helper()
 	parts := strings.Split(token, ".")

@@ -23,8 +23,9 @@ func stillDetails(client *store.Client, granted []oauth.AuthorizationDetail) []o
 }
 
 // narrowDetails takes those that a token request asks for among those that the client
-// holds (RFC 9396 §6); all of them where it asks for none.
-func narrowDetails(held []oauth.AuthorizationDetail, p web.Params) ([]oauth.AuthorizationDetail, *oauth.Error) {
+// holds (RFC 9396 §6); all of them where it asks for none. What was for known APIs alone
+// stays so: without their names it would be for all.
+func narrowDetails(held []oauth.AuthorizationDetail, p web.Params, known func(string) bool) ([]oauth.AuthorizationDetail, *oauth.Error) {
 	if !p.Has(detailsParameter) {
 		return held, nil
 	}
@@ -37,7 +38,10 @@ func narrowDetails(held []oauth.AuthorizationDetail, p web.Params) ([]oauth.Auth
 		return nil, refusal
 	}
 	for _, d := range asked {
-		if !slices.ContainsFunc(held, d.Within) {
+		placed := slices.ContainsFunc(d.Locations, known)
+		if !slices.ContainsFunc(held, func(h oauth.AuthorizationDetail) bool {
+			return d.Within(h) && (placed || !slices.ContainsFunc(h.Locations, known))
+		}) {
 			return nil, oauth.Refuse(oauth.InvalidAuthzDetails, "authorization_details asks for more than was granted to this client: name fewer values of its arrays, and change nothing else")
 		}
 	}

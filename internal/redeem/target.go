@@ -83,7 +83,8 @@ func (i *Issuer) choose(client *store.Client, h holding, p web.Params) (target, 
 	if refusal != nil {
 		return target{}, refusal
 	}
-	if h.details, refusal = narrowDetails(h.details, p); refusal != nil {
+	known := func(id string) bool { _, ok := i.Directory.Resource(id); return ok }
+	if h.details, refusal = narrowDetails(h.details, p, known); refusal != nil {
 		return target{}, refusal
 	}
 	wanted := func(s string) bool { return len(asked) == 0 || slices.Contains(asked, s) }
@@ -119,7 +120,7 @@ func (i *Issuer) choose(client *store.Client, h holding, p web.Params) (target, 
 	if len(t.audience) == 0 {
 		return target{}, oauth.Refuse(oauth.InvalidTarget, "nothing says which API the token is for: send resource, or a scope of the API")
 	}
-	t.details = tokens.DetailsFor(h.details, t.audience, func(id string) bool { _, ok := i.Directory.Resource(id); return ok })
+	t.details = tokens.DetailsFor(h.details, t.audience, known)
 	return t, nil
 }
 
