@@ -200,6 +200,26 @@ func TestImplicitGrantEnds(t *testing.T) {
 	}
 }
 
+// Grants without a code, which any site may have the browser make, are bounded apart: they
+// never end one that is in use.
+func TestImplicitGrantsLeaveOthers(t *testing.T) {
+	t.Parallel()
+	s := startResponses(t)
+	b := s.browser()
+	held := b.redeem("all", b.login("ada", "client_id", "all", "scope", "openid offline_access").client(callback))
+	ask := bare("all", "response_type", "id_token token", "prompt", "none")
+	first := b.authorize(ask...).fragment().Get("access_token")
+	for range 50 {
+		s.clock.Advance(time.Second)
+		b.authorize(ask...).fragment()
+	}
+	for token, want := range map[string]int{first: http.StatusUnauthorized, held["access_token"].(string): http.StatusOK} {
+		if status, _, _ := s.info("GET", token); status != want {
+			t.Errorf("userinfo: %d, want %d", status, want)
+		}
+	}
+}
+
 // Tokens never stand in a query, only who was given a type has it, an ID token needs its
 // nonce, and a refusal goes where the answer would.
 func TestResponseTypesRefused(t *testing.T) {

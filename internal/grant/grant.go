@@ -100,7 +100,7 @@ func (s *Grants) Create(tx *store.Tx, g *store.Grant) (code string, err error) {
 	g.CreatedAt, g.RotatedAt, g.IdleAt = tx.Now(), tx.Now(), tx.Now()
 	if g.Code == nil {
 		g.Number = 1
-		return "", errors.Join(tx.CreateGrant(*g), s.thin(tx, g))
+		return "", errors.Join(tx.CreateGrant(*g), s.thin(tx, g, tx.EndOldestWithoutCode))
 	}
 	if g.Code.ExpiresAt.IsZero() {
 		g.Code.ExpiresAt = tx.Now().Add(CodeLifetime)
@@ -123,12 +123,12 @@ func (s *Grants) Spend(tx *store.Tx, g *store.Grant, idleAt, tokensUntil time.Ti
 	if won, err = tx.SpendCode(g, idleAt, tokensUntil); err != nil || !won {
 		return won, err
 	}
-	return won, s.thin(tx, g)
+	return won, s.thin(tx, g, tx.EndIdlest)
 }
 
-// thin ends the grant longest unused where a subject has too many at one client.
-func (s *Grants) thin(tx *store.Tx, g *store.Grant) error {
-	ended, err := tx.EndIdlest(g.Subject, g.Client, perClientAndSubject, CauseTooMany)
+// thin ends the grant longest unused where a subject has too many of its kind at one client.
+func (s *Grants) thin(tx *store.Tx, g *store.Grant, end func(subject, client string, keep int, cause string) ([]store.Ended, error)) error {
+	ended, err := end(g.Subject, g.Client, perClientAndSubject, CauseTooMany)
 	if err != nil {
 		return err
 	}

@@ -126,9 +126,13 @@ func (r Reader) Grant(id GrantID) (Grant, error) {
 
 // CreateGrant adds a grant whose code dies at g.Code.ExpiresAt. One without a code, all
 // of whose tokens went out with the authorization response, stands where a redeemed code
-// leaves a grant, at number 1.
+// leaves a grant, at number 1; like an unredeemed one it goes when its token is over, or
+// soon where it has none.
 func (tx *Tx) CreateGrant(g Grant) error {
-	code, number, until := "", int64(1), int64(0)
+	code, number, until := "", int64(1), millis(g.TokensUntil)
+	if g.TokensUntil.IsZero() {
+		until = millis(tx.now.Add(codeKept))
+	}
 	if g.Code != nil {
 		text, err := json.Marshal(g.Code)
 		if err != nil {
@@ -262,19 +266,35 @@ func (tx *Tx) EndGrantsOfSession(session []byte, cause string) ([]Ended, error) 
 // unused: each look is a row elsewhere on the disk.
 const oldest = 8
 
+// The kinds of grants that are counted apart, so that those without a code, which any site
+// can have made, never push out one that is in use.
+const (
+	redeemed    = `unredeemed_until = 0`
+	withoutCode = `unredeemed_until > 0 AND number = 1`
+)
+
 // EndIdlest ends redeemed grants of a subject at one client, so that at most keep stay
 // live: of the oldest ones the longest unused.
 func (tx *Tx) EndIdlest(subject, client string, keep int, cause string) ([]Ended, error) {
-	n, err := get(tx.Reader, scanOne[int], `SELECT count(*) FROM (SELECT 1 FROM grants WHERE subject = ? AND client = ? AND unredeemed_until = 0 AND ended_at = 0 LIMIT ?) AS live`, subject, client, keep+64)
+	return tx.endIdlest(redeemed, subject, client, keep, cause)
+}
+
+// EndOldestWithoutCode does the same with grants without a code.
+func (tx *Tx) EndOldestWithoutCode(subject, client string, keep int, cause string) ([]Ended, error) {
+	return tx.endIdlest(withoutCode, subject, client, keep, cause)
+}
+
+func (tx *Tx) endIdlest(kind, subject, client string, keep int, cause string) ([]Ended, error) {
+	n, err := get(tx.Reader, scanOne[int], `SELECT count(*) FROM (SELECT 1 FROM grants WHERE subject = ? AND client = ? AND `+kind+` AND ended_at = 0 LIMIT ?) AS live`, subject, client, keep+64)
 	if err != nil || n <= keep {
 		return nil, err
 	}
 	// They are counted again by the very statement that ends them: another transaction may
 	// have ended some since, and two that each end what is too many would leave too few.
 	return list(tx.Reader, scanEnded, ending+`id IN (SELECT id FROM grants WHERE id IN
-		(SELECT id FROM grants WHERE subject = ? AND client = ? AND unredeemed_until = 0 AND ended_at = 0 ORDER BY created_at LIMIT ?)
+		(SELECT id FROM grants WHERE subject = ? AND client = ? AND `+kind+` AND ended_at = 0 ORDER BY created_at LIMIT ?)
 		ORDER BY rotated_at, id LIMIT (SELECT CASE WHEN n > ? THEN n - ? ELSE 0 END FROM (SELECT count(*) AS n FROM
-			(SELECT 1 FROM grants WHERE subject = ? AND client = ? AND unredeemed_until = 0 AND ended_at = 0 LIMIT ?) AS live) AS counted))`+endedColumns,
+			(SELECT 1 FROM grants WHERE subject = ? AND client = ? AND `+kind+` AND ended_at = 0 LIMIT ?) AS live) AS counted))`+endedColumns,
 		millis(tx.now), cause, subject, client, max(oldest, n-keep), keep, keep, subject, client, keep+64)
 }
 
