@@ -53,3 +53,45 @@ func testFrontGrants(t *testing.T, f *fixture) {
 		}
 	}
 }
+
+// testFrontGrantsApart counts grants without a code, and those whose code was spent, each
+// for themselves; a code that is not spent counts with neither.
+func testFrontGrantsApart(t *testing.T, f *fixture) {
+	f.people()
+	var spent, fronted []store.GrantID
+	for i := range 3 {
+		used, implicit := coded(), coded()
+		implicit.Code, implicit.IdleAt = nil, Begin
+		if i > 0 {
+			implicit.TokensUntil = Begin.Add(time.Hour)
+		}
+		f.create(used)
+		f.create(implicit)
+		f.create(coded())
+		f.write(func(tx *store.Tx) error { _, err := tx.SpendCode(&used, used.IdleAt, used.IdleAt); return err })
+		spent, fronted = append(spent, used.ID), append(fronted, implicit.ID)
+		f.clock.Advance(time.Second)
+	}
+	one := coded()
+	for _, step := range []struct {
+		end  func(tx *store.Tx, keep int) ([]store.Ended, error)
+		ends []store.GrantID
+	}{
+		{func(tx *store.Tx, keep int) ([]store.Ended, error) {
+			return tx.EndOldestWithoutCode(one.Subject, one.Client, keep, "many")
+		}, fronted},
+		{func(tx *store.Tx, keep int) ([]store.Ended, error) {
+			return tx.EndIdlest(one.Subject, one.Client, keep, "many")
+		}, spent},
+	} {
+		for keep := 3; keep > 0; keep-- {
+			f.write(func(tx *store.Tx) error {
+				ended, err := step.end(tx, keep)
+				if keep == 3 && len(ended) > 0 || keep < 3 && (len(ended) != 1 || ended[0].ID != step.ends[2-keep]) {
+					t.Errorf("with %d left ended %v", keep, ended)
+				}
+				return err
+			})
+		}
+	}
+}

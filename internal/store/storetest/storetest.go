@@ -47,6 +47,7 @@ func Run(t *testing.T, open Open) {
 		{"Consents", testConsents},
 		{"Grants", testGrants},
 		{"FrontGrants", testFrontGrants},
+		{"FrontGrantsApart", testFrontGrantsApart},
 		{"Keys", testKeys},
 		{"Attempts", testAttempts},
 		{"Replays", testReplays},
