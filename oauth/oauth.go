@@ -4,6 +4,11 @@
 // the constant itself, and everything else in Jeton refers to it.
 package oauth
 
+import (
+	"slices"
+	"strings"
+)
+
 // GrantType is a value of the grant_type parameter (RFC 6749 §4).
 type GrantType string
 
@@ -27,6 +32,15 @@ const (
 	ResponseCodeToken        ResponseType = "code token"
 	ResponseCodeIDTokenToken ResponseType = "code id_token token"
 )
+
+// ParseResponseType is a response type with its words in the order in which the standard
+// writes them; they may come in any (RFC 6749 §3.1.1). Words that are unknown or stand twice
+// stay, so that the whole is no type that anybody may have.
+func ParseResponseType(raw string) ResponseType {
+	words := strings.Fields(raw)
+	slices.Sort(words) // code, id_token, token
+	return ResponseType(strings.Join(words, " "))
+}
 
 // ResponseMode is a value of the response_mode parameter.
 type ResponseMode string

@@ -54,3 +54,15 @@ func TestAsError(t *testing.T) {
 		}
 	}
 }
+
+func TestParseResponseType(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]oauth.ResponseType{
+		"code": oauth.ResponseCode, "token  id_token code": oauth.ResponseCodeIDTokenToken, "id_token code": oauth.ResponseCodeIDToken,
+		"code code": "code code", "": "", "Code": "Code",
+	} {
+		if got := oauth.ParseResponseType(raw); got != want {
+			t.Errorf("%q is %q, want %q", raw, got, want)
+		}
+	}
+}

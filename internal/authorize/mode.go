@@ -9,15 +9,6 @@ import (
 	"github.com/jeton-auth/jeton/oauth"
 )
 
-// responseType is response_type with its words in the order in which the standard writes
-// them; they may come in any (RFC 6749 §3.1.1). Words that are unknown or stand twice stay,
-// so that the whole is no type that anybody may have.
-func responseType(raw string) oauth.ResponseType {
-	words := strings.Fields(raw)
-	slices.Sort(words) // code, id_token, token
-	return oauth.ResponseType(strings.Join(words, " "))
-}
-
 // gives tells whether an answer of type t holds what the word names: code, id_token or
 // token.
 func gives(t oauth.ResponseType, word string) bool {
@@ -84,7 +75,7 @@ func misplaced(t oauth.ResponseType, asked oauth.ResponseMode) bool {
 
 // responseType takes the types that the client was given.
 func (s *parsing) responseType() *oauth.Error {
-	t := responseType(s.params.Get("response_type"))
+	t := oauth.ParseResponseType(s.params.Get("response_type"))
 	switch {
 	case t == "":
 		return oauth.Refuse(oauth.InvalidRequest, "response_type is missing: write for instance code")

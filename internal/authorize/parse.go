@@ -122,7 +122,7 @@ func (s *parsing) returnAddress() (refusal *oauth.Error) {
 		uri = s.Client.RedirectURIs[0]
 	}
 	s.Request.RedirectURI = uri
-	t, mode := responseType(s.params.Get("response_type")), oauth.ResponseMode(s.params.Get("response_mode"))
+	t, mode := oauth.ParseResponseType(s.params.Get("response_type")), oauth.ResponseMode(s.params.Get("response_mode"))
 	s.To, refusal = returnAddress(s.Issuer, s.Client, uri, t, mode, "")
 	return refusal
 }

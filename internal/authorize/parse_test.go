@@ -279,7 +279,7 @@ func FuzzParse(f *testing.F) {
 		if u, err := url.Parse(location); !registered || err != nil || u.User != nil || strings.ContainsAny(location, "\r\n \"<>\\") {
 			t.Fatalf("answer to %q", location)
 		}
-		if to := answer.to; givesTokens(responseType(v.Get("response_type"))) && (to.mode == oauth.ModeQuery || to.mode == oauth.ModeQueryJWT) {
+		if to := answer.to; givesTokens(oauth.ParseResponseType(v.Get("response_type"))) && (to.mode == oauth.ModeQuery || to.mode == oauth.ModeQueryJWT) {
 			t.Fatalf("tokens by %s", to.mode)
 		}
 		if refusal != nil {

@@ -19,7 +19,7 @@ const planConfig = `
     redirect_uris: [https://rp.example.com/callback, "https://rp.example.com/callback?dummy1=lorem&dummy2=ipsum"]
     post_logout_redirect_uris: [https://rp.example.com/post_logout]
     grant_types: [authorization_code, refresh_token]
-    response_types: [code, id_token, id_token token, code id_token, code token, code id_token token]
+    response_types: [code, id_token, id_token token, code id_token, code token, token id_token code]
     scopes: [openid, profile, email, address, phone, offline_access]
     require_pkce: false
   - id: posting

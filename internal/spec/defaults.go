@@ -37,6 +37,9 @@ func (c Client) WithDefaults() Client {
 	c.Resources = slices.Clone(c.Resources)
 	c.RequestURIs = slices.Clone(c.RequestURIs)
 	c.ResponseTypes = slices.Clone(c.ResponseTypes)
+	for i, t := range c.ResponseTypes {
+		c.ResponseTypes[i] = oauth.ParseResponseType(string(t))
+	}
 	c.ResponseModes = slices.Clone(c.ResponseModes)
 	c.AuthorizationDetailsTypes = slices.Clone(c.AuthorizationDetailsTypes)
 	if c.Scopes == nil && c.MayUse(oauth.AuthorizationCode) {
