@@ -312,7 +312,7 @@ func (d *devRun) browse(t *testing.T, env map[string]string) {
 	submit("/call-api", nil, "200 OK", "Espresso machine")
 	submit("/refresh", nil, "rose from 1 to 2")
 	submit("/call-api", nil, "200 OK")
-	submit("/revoke", nil, "The API refused the token", "401 Unauthorized")
+	submit("/revoke", nil, "The API refused the token", " later, at ", "401 Unauthorized")
 	submit("/refresh", nil, "invalid_grant")
 	submit("/login", nil, "You are logged in.", `id="number">1<`)
 	submit("/logout", nil, "You are logged out here.")

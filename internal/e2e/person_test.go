@@ -172,17 +172,22 @@ func (on page) answer(r request) url.Values {
 	return q
 }
 
-// allow goes through login and consent, as far as they are asked for, and gives the
-// code.
-func (p *person) allow(r request) string {
+// through goes through login and consent, as far as they are asked for.
+func (p *person) through(on page) page {
 	p.t.Helper()
-	on := p.authorize(r)
 	if on.status == http.StatusOK && on.has("login") {
 		on = p.logIn(on)
 	}
 	if on.status == http.StatusOK && on.has("allow") {
 		on = p.submit(on, "allow")
 	}
+	return on
+}
+
+// allow goes through what is asked for, and gives the code.
+func (p *person) allow(r request) string {
+	p.t.Helper()
+	on := p.through(p.authorize(r))
 	code := on.answer(r).Get("code")
 	if code == "" {
 		p.t.Fatalf("no code in %s", on.at)

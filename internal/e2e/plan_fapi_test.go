@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +119,7 @@ func planAssertions(t *testing.T, b *bank) {
 			t.Errorf("an assertion with %s is good a second time", name)
 		}
 	}
-	got := b.post("/par", func(*http.Request, url.Values) {}, "client_id", b.id, "response_type", "code")
+	got := b.post("/par", nobody, "client_id", b.id, "response_type", "code")
 	if got.status != http.StatusUnauthorized {
 		t.Errorf("without an assertion: %d %s", got.status, got.body)
 	}
@@ -228,7 +227,7 @@ func planRequestURI(t *testing.T, b *bank) {
 			t.Fatalf("no login page: %d %s", on.status, on.body)
 		}
 	}
-	on := b.through(p, b.open(p, uri))
+	on := p.through(b.open(p, uri))
 	if on.answer(r).Get("code") == "" {
 		t.Fatalf("no code: %s", on.at)
 	}
@@ -358,7 +357,7 @@ func planBeside(t *testing.T, b *bank) {
 	uri := b.push(t, r).want(http.StatusCreated, "").str("request_uri")
 	p := b.ada()
 	on := p.get(b.url + "/authorize?" + values("client_id", b.id, "request_uri", uri, "state", "else", "nonce", "else", "scope", "openid profile", "redirect_uri", "https://else.example.com/").Encode())
-	on = b.through(p, on)
+	on = p.through(on)
 	code := on.answer(r).Get("code")
 	got := b.redeemCode(t, r, code, proving(b.as(t), b.tokenProof(t))).want(http.StatusOK, "")
 	if payload(t, got.str("id_token"))["nonce"] != r.Get("nonce") || strings.Contains(got.str("scope"), "profile") {

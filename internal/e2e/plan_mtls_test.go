@@ -176,7 +176,7 @@ func TestPlanFAPI2MTLS(t *testing.T) {
 			}
 			uri := b.post("/par", as(), pairs...).want(http.StatusCreated, "").str("request_uri")
 			p := b.ada()
-			code := b.through(p, b.open(p, uri)).answer(r).Get("code")
+			code := p.through(b.open(p, uri)).answer(r).Get("code")
 			if c.as != nil {
 				// Without a certificate nothing binds the token.
 				got := i.in(t).post("/token", as(), "grant_type", "authorization_code", "code", code, "redirect_uri", b.redirect, "code_verifier", r.verifier)

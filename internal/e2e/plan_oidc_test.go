@@ -70,17 +70,6 @@ func (a app) plain(scope string, more ...string) request {
 
 func (i *issuer) eve() *person { return i.person("eve@example.com", bobPassword) }
 
-// page goes through login and consent.
-func (p *person) through(on page) page {
-	if on.status == http.StatusOK && on.has("login") {
-		on = p.logIn(on)
-	}
-	if on.status == http.StatusOK && on.has("allow") {
-		on = p.submit(on, "allow")
-	}
-	return on
-}
-
 func (p *person) redeemPlain(r request) reply {
 	p.t.Helper()
 	code := p.through(p.authorize(r)).answer(r).Get("code")

@@ -254,23 +254,12 @@ func (b *bank) open(p *person, requestURI string) page {
 func (b *bank) code(t testing.TB, r request) string {
 	t.Helper()
 	p := b.ada()
-	on := b.through(p, b.open(p, b.push(t, r).want(http.StatusCreated, "").str("request_uri")))
+	on := p.through(b.open(p, b.push(t, r).want(http.StatusCreated, "").str("request_uri")))
 	q := on.answer(r)
 	if q.Get("iss") != b.url || q.Get("code") == "" {
 		t.Fatalf("the answer is %s", on.at)
 	}
 	return q.Get("code")
-}
-
-// through logs in and allows, as far as it is asked for.
-func (b *bank) through(p *person, on page) page {
-	if on.status == http.StatusOK && on.has("login") {
-		on = p.logIn(on)
-	}
-	if on.status == http.StatusOK && on.has("allow") {
-		on = p.submit(on, "allow")
-	}
-	return on
 }
 
 // redeemCode exchanges a code with a proof.
@@ -291,5 +280,3 @@ func (b *bank) userinfo(authorization string, proofs ...string) reply {
 	}
 	return b.get("/userinfo", header...)
 }
-
-func decodeJSON(text string, v any) error { return json.Unmarshal([]byte(text), v) }

@@ -1,8 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +44,7 @@ func (b *bank) response(t *testing.T, on page) map[string]any {
 	}
 	var set jose.JSONWebKeySet
 	keys := b.get("/jwks").want(http.StatusOK, "")
-	if err := decodeJSON(keys.body, &set); err != nil {
+	if err := json.Unmarshal([]byte(keys.body), &set); err != nil {
 		t.Fatal(err)
 	}
 	parsed, err := jwt.ParseSigned(q.Get("response"), []jose.SignatureAlgorithm{jose.PS256})
@@ -66,7 +66,7 @@ func planSignedHappy(t *testing.T, b *bank) {
 	for _, mode := range []string{"jwt", ""} {
 		r := b.asking("response_mode", mode)
 		p := b.ada()
-		got := b.response(t, b.through(p, b.open(p, b.push(t, r).want(http.StatusCreated, "").str("request_uri"))))
+		got := b.response(t, p.through(b.open(p, b.push(t, r).want(http.StatusCreated, "").str("request_uri"))))
 		if got["state"] != r.Get("state") {
 			t.Errorf("the response says %v", got)
 		}
@@ -135,7 +135,7 @@ func planOutside(t *testing.T, b *bank) {
 	object := b.key.jwt(t, "oauth-authz-req+jwt", b.object(inside, claims{"nonce": "inside"}))
 	uri := b.post("/par", b.as(t), "client_id", b.id, "request", object, "state", "outside", "nonce", "outside", "scope", "openid profile").want(http.StatusCreated, "").str("request_uri")
 	p := b.ada()
-	got := b.response(t, b.through(p, b.open(p, uri)))
+	got := b.response(t, p.through(b.open(p, uri)))
 	if got["state"] != nil {
 		t.Errorf("the state from outside came back: %v", got)
 	}
@@ -151,13 +151,13 @@ func planUnsignedPush(t *testing.T, b *bank) {
 	if got := b.push(t, b.asking()); got.status != http.StatusBadRequest || !strings.HasPrefix(got.str("error"), "invalid_request") {
 		t.Errorf("a request without an object: %d %s", got.status, got.body)
 	}
-	b.post("/par", func(*http.Request, url.Values) {}, "client_id", b.id, "request", "x").want(http.StatusUnauthorized, oauth.InvalidClient)
+	b.post("/par", nobody, "client_id", b.id, "request", "x").want(http.StatusUnauthorized, oauth.InvalidClient)
 }
 
 func planRefreshSigned(t *testing.T, b *bank) {
 	r := b.asking()
 	p := b.ada()
-	code, _ := b.response(t, b.through(p, b.open(p, b.push(t, r).want(http.StatusCreated, "").str("request_uri"))))["code"].(string)
+	code, _ := b.response(t, p.through(b.open(p, b.push(t, r).want(http.StatusCreated, "").str("request_uri"))))["code"].(string)
 	got := b.redeemCode(t, r, code, proving(b.as(t), b.tokenProof(t))).want(http.StatusOK, "")
 	b.post("/token", proving(b.as(t), b.tokenProof(t)), "grant_type", "refresh_token", "refresh_token", got.refresh()).want(http.StatusOK, "")
 	about := b.post("/introspect", b.as(t), "token", got.access()).want(http.StatusOK, "").json()

@@ -168,7 +168,9 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	clients := clientauth.New(dir, methods...)
 	s.warnOfProxy(dir)
-	s.told = s.tellClients(dir, names, minter)
+	s.told = backchannel.New(backchannel.Needs{
+		Store: s.store, Audit: s.audit, Directory: dir, Names: names, Minter: minter, Out: s.out, Log: o.Log,
+	})
 	grants.Tell(s.told)
 	issuer := &redeem.Issuer{Names: names, Store: s.store, Audit: s.audit, Directory: dir, Grants: grants, Minter: minter}
 	dispatcher := redeem.NewDispatcher(redeem.Code{Issuer: issuer}, redeem.Refresh{Issuer: issuer}, redeem.ClientCredentials{Issuer: issuer},
